@@ -1,0 +1,71 @@
+"""What the daemon tells about itself after each cycle: STATUS_DIR/status.json, the control API and the CLI show this.
+
+Plain values only: `dataclasses.asdict` of a Report is the JSON document of schema/status.schema.json.
+"""
+
+from dataclasses import dataclass, field
+
+from reconciler.model import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnobReport:
+    knob: str
+    now: str  # what the kernel shows; "" = unreadable or missing
+    wanted: str
+    original: str = ""  # "" = we never wrote it
+    origin: str = ""  # file:line or annotation that asks for it
+    foreign_writes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineReport:
+    """Figures of one tracking loop since it started."""
+
+    tracker: str
+    policy: str = "age"
+    processes: int = 0
+    regions: int = 0
+    scans: int = 0
+    scan_seconds: float = 0.0  # of the last scan
+    tracked_bytes: int = 0
+    idle_bytes: int = 0  # of the tracked, not accessed for at least the policy's swap-out time
+    advised_bytes: int = 0  # asked the kernel to page out
+    paged_out_bytes: int = 0  # verified: really left memory
+    came_back_bytes: int = 0  # paged out by us, and present again
+    brake: str = ""  # why page-out is stopped now; "" = it is not
+    error: str = ""  # why the loop ended or cannot work
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadReport:
+    id: str
+    name: str
+    class_name: str
+    state: str  # converged | pending | drift | held | observed | unmanaged | released | gone
+    reason: str = ""
+    cgroup: str = ""
+    usage_bytes: int = 0
+    swap_bytes: int = 0
+    mode: str = "act"
+    knobs: tuple[KnobReport, ...] = ()
+    engine: EngineReport | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    version: int = 1
+    state: str = "running"  # running | paused | observing | stopping
+    summary: str = ""
+    pid: int = 0
+    boot_id: str = ""
+    time: str = ""  # RFC 3339
+    started: str = ""
+    cycles: int = 0
+    cycle_seconds: float = 0.0
+    wakeup: str = ""  # why the last cycle ran
+    pending: tuple[str, ...] = ()  # actions of the last plan that were not done, as text
+    problems: tuple[Problem, ...] = ()  # of class files and of no single workload
+    workloads: tuple[WorkloadReport, ...] = field(default_factory=tuple)

@@ -1,0 +1,121 @@
+"""Lower never imports higher, and pure code has no doors (docs/architecture.md)."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.linter
+
+ROOT = Path(__file__).parents[1]
+
+NOUNS = {"reconciler.model", "reconciler.actions", "reconciler.report"}
+PURE = {
+    "reconciler.backoff",
+    "reconciler.brakes",
+    "reconciler.classes",
+    "reconciler.classification",
+    "reconciler.desired",
+    "reconciler.documents",
+    "reconciler.inventory",
+    "reconciler.knobs",
+    "reconciler.plan",
+    "reconciler.quantities",
+    "reconciler.safety",
+    "reconciler.tracking",
+    "reconciler.engine.accessed",
+    "reconciler.engine.policies",
+    "reconciler.engine.regions",
+    "reconciler.memtierd",
+}
+EFFECTS = {
+    "sysfs",
+    "reconciler.baseline",
+    "reconciler.classfiles",
+    "reconciler.records",
+    "reconciler.observe",
+    "reconciler.execute",
+    "reconciler.engine",
+}
+DRIVE = {
+    "reconciler.loop",
+    "reconciler.watch",
+    "reconciler.systemd",
+    "reconciler.status",
+    "reconciler.children",
+    "reconciler.control",
+    "nri",
+}
+FORBIDDEN_IN_PURE = {"os", "time", "logging", "threading", "subprocess", "io", "pathlib", "socket", "random"}
+BAD_NAMES = {"utils", "helpers", "common", "consts", "manager", "base", "core", "misc"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for top in ("reconciler", "sysfs", "nri"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            if not name.endswith("_pb2"):
+                yield name.removesuffix(".__init__"), path
+
+
+MODULES = dict(modules())
+
+
+def within(name: str, group: set[str]) -> bool:
+    return any(name == member or name.startswith(member + ".") for member in group)
+
+
+def layer(name: str) -> int:
+    for rank, group in enumerate((NOUNS, PURE, EFFECTS, DRIVE)):
+        if within(name, group):
+            return rank
+    return 4  # wiring: __main__, cli, daemon, demo
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full if full in MODULES else node.module), node.lineno
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_only_what_is_lower_or_beside(name: str) -> None:
+    found = [
+        f"{name}:{line} imports {target}"
+        for target, line in imports(MODULES[name])
+        if target in MODULES and target not in {"reconciler", "sysfs", "nri"} and layer(target) > layer(name)
+    ]
+
+    assert found == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if layer(name) <= 1 and name != "reconciler"])
+def test_pure_code_has_no_doors(name: str) -> None:
+    tree = ast.parse(MODULES[name].read_text())
+    opened = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "open"]
+    doors = [target for target, _ in imports(MODULES[name]) if target.split(".")[0] in FORBIDDEN_IN_PURE]
+
+    assert (opened, doors) == ([], [])
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("sysfs")])
+def test_sysfs_knows_nothing_but_the_nouns(name: str) -> None:
+    found = [t for t, _ in imports(MODULES[name]) if t.startswith(("reconciler", "nri")) and t != "reconciler.model"]
+
+    assert found == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_names_say_something(name: str) -> None:
+    assert not BAD_NAMES & set(name.replace("_", ".").split("."))
+
+
+def test_only_one_module_starts_child_processes() -> None:
+    starters = {n for n, path in MODULES.items() for target, _ in imports(path) if target.split(".")[0] == "subprocess"}
+
+    assert starters <= {"reconciler.children"}
