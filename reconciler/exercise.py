@@ -1,0 +1,215 @@
+"""A process whose hot and cold memory is known: ground truth for the demo, the end-to-end tests and measurements.
+
+It needs nothing but Python's standard library and runs as a file of its own (`python3 exercise.py --idle 160M ...`),
+so that a container can be given it. Ranges lie in one reservation, 2 MiB aligned and kept apart by PROT_NONE gaps,
+because the kernel merges neighbours of equal permissions into one VMA. One JSON line says where everything is; then
+the hot ranges are touched, every page of them, until --seconds are over or somebody ends it. It measures nothing.
+
+Roles: idle (filled once), write, read (touched for ever); file-cold, file-hot (shared read-only file mappings, synced).
+Pages hold random bytes, so that no compressed swap makes them look cheaper than they are.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+ALIGN = 2 << 20
+PAGE = mmap.PAGESIZE
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000
+ADVICE = {"never": 15, "always": 14}  # MADV_NOHUGEPAGE, MADV_HUGEPAGE
+PR_SET_PDEATHSIG = 1
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A range that somebody asked for; not slotted or keyword-only frills: this file stands alone."""
+
+    role: str
+    size: int
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Range:
+    role: str
+    start: int
+    end: int
+    path: str = ""
+
+
+def size_of(text: str) -> int:
+    """Bytes of "191M", "4096" or "1G", rounded up to pages."""
+    digits = text.rstrip("iB")
+    number, unit = (digits[:-1], UNITS[digits[-1].upper()]) if digits[-1].upper() in UNITS else (digits, 1)
+    return -(-int(float(number) * unit) // PAGE) * PAGE
+
+
+def file_of(text: str) -> tuple[str, int]:
+    path, _, size = text.rpartition(":")
+    return path, size_of(size)
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Exercise known ranges of memory and say which.")
+    for role, what in (("idle", "filled once, then left alone"), ("write", "written"), ("read", "only read")):
+        parser.add_argument(f"--{role}", type=size_of, action="append", default=[], metavar="SIZE", help=what)
+    parser.add_argument("--file", type=file_of, action="append", default=[], metavar="PATH:SIZE", help="mapped, cold")
+    parser.add_argument("--hot-file", type=file_of, action="append", default=[], metavar="PATH:SIZE", help="read")
+    parser.add_argument("--rate", type=float, default=10.0, help="rounds over all hot ranges per second (10)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end by itself after this long")
+    parser.add_argument("--hugepages", choices=("inherit", *ADVICE), default="inherit", help="madvise all ranges")
+    parser.add_argument("--nohugepage", dest="hugepages", action="store_const", const="never", help="the same as never")
+    parser.add_argument("--children", type=int, default=0, help="forked children that share the pages and sleep")
+    parser.add_argument("--with-parent", action="store_true", help="be killed when the parent ends")
+    return parser.parse_args(argv)
+
+
+def wanted(options: argparse.Namespace) -> list[Wanted]:
+    anonymous = [Wanted(role, size) for role in ("idle", "write", "read") for size in getattr(options, role)]
+    cold = [Wanted("file-cold", size, os.path.abspath(path)) for path, size in options.file]
+    hot = [Wanted("file-hot", size, os.path.abspath(path)) for path, size in options.hot_file]
+    return [*anonymous, *cold, *hot]
+
+
+def checked(address: int | None) -> int:
+    if address is None or address == ctypes.c_void_p(-1).value:
+        code = ctypes.get_errno()
+        raise OSError(code, f"mmap: {os.strerror(code)}")
+    return address
+
+
+def reserve(size: int) -> int:
+    """Address space without memory, 2 MiB aligned."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    address = checked(libc.mmap(None, size + ALIGN, 0, flags, -1, 0))
+    return -(-address // ALIGN) * ALIGN
+
+
+def place(all_wanted: list[Wanted]) -> list[Range]:
+    """Where each range goes: aligned, with at least one PROT_NONE gap of 2 MiB before the next."""
+    spans = [-(-each.size // ALIGN) * ALIGN + ALIGN for each in all_wanted]
+    address = reserve(sum(spans) + ALIGN) + ALIGN
+    ranges = []
+    for each, span in zip(all_wanted, spans, strict=True):
+        ranges.append(Range(each.role, address, address + each.size, each.path))
+        address += span
+    return ranges
+
+
+def view(area: Range) -> memoryview:
+    return memoryview((ctypes.c_char * (area.end - area.start)).from_address(area.start)).cast("B")
+
+
+def map_anonymous(area: Range, advice: int | None) -> None:
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
+    checked(libc.mmap(area.start, area.end - area.start, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0))
+    if advice is not None:
+        libc.madvise(area.start, area.end - area.start, advice)
+    pages = view(area)
+    for offset, block in blocks(len(pages)):
+        pages[offset : offset + len(block)] = block
+
+
+def blocks(size: int) -> Iterator[tuple[int, bytes]]:
+    """Random bytes; a block repeats, but compressed swap looks at one page at a time."""
+    block = os.urandom(1 << 20)
+    for offset in range(0, size, len(block)):
+        yield offset, block[: size - offset]
+
+
+def make_file(path: str, size: int) -> bool:
+    """Whether the file was made here (and is to be removed in the end); written back, or its pages could not leave."""
+    if os.path.exists(path) and os.path.getsize(path) >= size:
+        return False
+    with open(path, "wb") as file:
+        file.writelines(block for _, block in blocks(size))
+        file.flush()
+        os.fsync(file.fileno())
+    return True
+
+
+def map_file(area: Range) -> None:
+    descriptor = os.open(area.path, os.O_RDONLY)
+    flags = mmap.MAP_SHARED | MAP_FIXED
+    checked(libc.mmap(area.start, area.end - area.start, mmap.PROT_READ, flags, descriptor, 0))
+    os.close(descriptor)
+    touch(area)
+
+
+def touch(area: Range) -> None:
+    """One byte of every page, in one C loop."""
+    pages = view(area)[::PAGE]
+    if area.role == "write":
+        pages[:] = bytes([time.monotonic_ns() & 0xFF]) * len(pages)
+    else:
+        bytes(pages)
+
+
+def exercise(hot: list[Range], rate: float, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (now := time.monotonic()) < end:
+        for area in hot:
+            touch(area)
+        time.sleep(max(min(now + 1 / rate, end) - time.monotonic(), 0))
+
+
+def fork_children(count: int) -> list[int]:
+    """Children that share every private page until somebody writes it; they end with us."""
+    children = []
+    for _ in range(count):
+        if not (child := os.fork()):
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.pause()
+        children.append(child)
+    return children
+
+
+def prepare(options: argparse.Namespace, made: list[str]) -> list[Range]:
+    everything = wanted(options)
+    made += [each.path for each in everything if each.path and make_file(each.path, each.size)]
+    ranges = place(everything)
+    for area in ranges:
+        if area.path:
+            map_file(area)
+        else:
+            map_anonymous(area, ADVICE.get(options.hugepages))
+    return ranges
+
+
+def main(argv: list[str]) -> int:
+    options = arguments(argv)
+    if options.with_parent:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    made: list[str] = []
+    try:
+        ranges = prepare(options, made)
+        children = fork_children(options.children)
+        truth = {"pid": os.getpid(), "page_size": PAGE, "children": children, "ranges": [asdict(r) for r in ranges]}
+        print(json.dumps(truth), flush=True)
+        exercise([r for r in ranges if r.role in {"write", "read", "file-hot"}], options.rate, options.seconds)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        for path in made:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
