@@ -1,0 +1,145 @@
+"""The command `ebbtide`: finds the verb, reads its options, runs it, and turns every failure into words and a code.
+
+A verb is a module with `add_arguments(parser)` and `run(args) -> int`. It is imported only when it is used, so that
+`ebbtide status` starts without gRPC and numpy.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol, cast
+
+from reconciler.cli import options
+from reconciler.cli.failure import Exit, Failure
+from sysfs import errors
+
+
+class Verb(Protocol):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+VERBS = {
+    "status": "what is managed and how it is going (the default)",
+    "plan": "what would be done now, without doing it",
+    "verify": "whether the kernel shows what the classes ask for",
+    "explain": "every setting of a workload: now, wanted, original, and who asks for it",
+    "accessed": "a workload's memory by the time since its last access",
+    "check": "whether class files are right, with places and hints",
+    "cat-config": "class files in the order in which they are merged, and the result",
+    "doctor": "what this kernel, runtime and node allow, and how to get more",
+    "pause": "stop changing anything until `resume`",
+    "resume": "undo `pause`",
+    "release": "put original values back and leave workloads alone",
+    "daemon": "the reconciler itself, in the foreground",
+    "nri": "the plugin that the container runtime talks to",
+    "demo": "the main job on this machine, within a minute",
+}
+EPILOG = """\
+exit status:
+  0 all is well              1 problems, drift, or a failure      2 plan: there is something to do
+  3 the daemon is not running    4 no such workload    64 wrong usage    77 a privilege is missing
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that learns its verb's options when it is used, and says usage errors with our code."""
+
+    verb = ""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self.verb:
+            module(self.verb).add_arguments(self)
+            options.add(self, defaults=False)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        raise Failure("", message, hint=f"see {self.prog} --help", code=Exit.USAGE)
+
+
+def module(verb: str) -> Verb:
+    name = f"reconciler.cli.{verb.replace('-', '_')}"
+    try:
+        return cast("Verb", importlib.import_module(name))
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise Failure(verb, "this verb is not there yet", code=Exit.UNAVAILABLE) from error
+
+
+def build_parser() -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="ebbtide",
+        description="Keeps idle container memory out of RAM, as class files ask for.",
+        epilog=EPILOG,
+        formatter_class=layout,
+        allow_abbrev=False,
+    )
+    options.add(parser, defaults=True)
+    parser.add_argument("--version", action="version", version=f"ebbtide {version()}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=_Parser)
+    for name, text in VERBS.items():
+        verbs.add_parser(name, help=text, description=text, allow_abbrev=False).verb = name
+    return parser
+
+
+def version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("ebbtide")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
+    """Run one command line and return its exit code; nothing but a bug gets out as an exception."""
+    try:
+        return _dispatch(_with_verb(list(argv), environment))
+    except Failure as failure:
+        return _complain(str(failure), failure.hint, failure.code)
+    except errors.Refused as refused:
+        return _complain(str(refused), "this needs root (or the capability that the man page names)", Exit.PRIVILEGE)
+    except errors.KernelError as error:
+        return _complain(str(error), "", Exit.FOUND)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+def run() -> None:
+    """The console entry: a reader that closes the pipe early (`ebbtide status | head`) is no error."""
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.FINE
+    sys.exit(code)
+
+
+def _with_verb(argv: list[str], environment: Mapping[str, str]) -> list[str]:
+    """A runtime starts its plugins without arguments and with this variable; people without a verb mean `status`."""
+    if not argv and "NRI_PLUGIN_NAME" in environment:
+        return ["nri"]
+    return argv
+
+
+def _dispatch(argv: list[str]) -> int:
+    try:
+        parser = build_parser()
+        args = parser.parse_args(argv)
+        if args.verb is None:
+            args = parser.parse_args([*argv, "status"])
+    except SystemExit as done:  # --help and --version
+        return int(done.code or 0)
+    return module(args.verb).run(args)
+
+
+def _complain(message: str, hint: str, code: Exit) -> int:
+    print(f"ebbtide: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return code
