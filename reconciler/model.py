@@ -250,6 +250,18 @@ class Workload:
         return f"{self.namespace}/{self.pod}/{self.container}" if self.container else self.id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFacts:
+    """Who a process is; pid and start time together are its identity, because pids are used again."""
+
+    pid: int
+    start_time: int  # clock ticks after boot
+    comm: str  # at most 15 characters, and the process may choose them
+    exe: str = ""  # path as the process sees it; "" = none (kernel thread) or not readable
+    kernel_thread: bool = False
+    parent: int = 0
+
+
 # -- what this machine allows ----------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,15 @@ class Tree:
         """Names in a directory, sorted."""
         return _said(lambda: tuple(sorted(os.listdir(self.path(path)))), path)
 
+    def folders(self, path: str) -> tuple[str, ...]:
+        """Names of the directories in a directory, sorted; links to directories are not counted."""
+
+        def names() -> tuple[str, ...]:
+            with os.scandir(self.path(path)) as entries:
+                return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
+
+        return _said(names, path)
+
     def exists(self, path: str) -> bool:
         return os.path.exists(self.path(path))
 

@@ -1,0 +1,56 @@
+"""Who a process is and how much memory it has: /proc/PID/{stat,status,exe} (proc(5))."""
+
+from reconciler.model import ProcessFacts
+from sysfs.errors import KernelError, Rejected
+from sysfs.tree import Tree
+
+_PF_KTHREAD = 0x00200000  # include/linux/sched.h
+_FLAGS, _PARENT, _START_TIME = 6, 1, 19  # fields 9, 4 and 22 of stat, counted behind the command's name
+
+
+def start_time(tree: Tree, pid: int) -> int:
+    """Clock ticks after boot; with the pid the identity of a process."""
+    return int(_stat(tree, pid)[1][_START_TIME])
+
+
+def facts(tree: Tree, pid: int) -> ProcessFacts:
+    comm, fields = _stat(tree, pid)
+    return ProcessFacts(
+        pid=pid,
+        start_time=int(fields[_START_TIME]),
+        comm=comm,
+        exe=_exe(tree, pid),
+        kernel_thread=bool(int(fields[_FLAGS]) & _PF_KTHREAD),
+        parent=int(fields[_PARENT]),
+    )
+
+
+def status(tree: Tree, pid: int) -> dict[str, int]:
+    """The sizes of /proc/PID/status (VmRSS, RssAnon, VmSwap, ...) in bytes; a zombie or kernel thread has none."""
+    lines = (line.partition(":") for line in tree.read(f"/proc/{pid}/status").splitlines())
+    sizes = ((key, value.split()) for key, _, value in lines)
+    return {
+        key: int(words[0]) * 1024 for key, words in sizes if len(words) == 2 and words[0].isdigit() and words[1] == "kB"
+    }
+
+
+def all_pids(tree: Tree) -> tuple[int, ...]:
+    return tuple(sorted(int(name) for name in tree.list("/proc") if name.isdigit()))
+
+
+def _stat(tree: Tree, pid: int) -> tuple[str, list[str]]:
+    """The command and the fields behind it; a command may itself contain blanks and parentheses."""
+    path = f"/proc/{pid}/stat"
+    head, found, tail = tree.read(path).rpartition(")")
+    fields = tail.split()
+    if not found or len(fields) <= _START_TIME:
+        raise Rejected(None, "is no process statistics line: is /proc complete?", path)
+    return head.partition("(")[2], fields
+
+
+def _exe(tree: Tree, pid: int) -> str:
+    """Without the kernel's mark for a file that was replaced, as package upgrades do under running daemons."""
+    try:
+        return tree.link(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    except KernelError:
+        return ""

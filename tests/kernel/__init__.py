@@ -1,0 +1,1 @@
+"""Readers and writers of the kernel, against files that behave like the kernel's."""
