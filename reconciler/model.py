@@ -241,6 +241,8 @@ class Workload:
     adjusted: Mapping[str, str] = field(default_factory=dict)  # knob -> what we put into the container's spec
     boot_id: str = ""  # "" = valid on every boot
     source: str = ""  # path of the record or class file that names it
+    sandbox: str = ""  # id of the pod's sandbox, as the runtime calls it
+    writer: str = ""  # "nri" = written, and to be removed, by `ebbtide nri`; "" = by a person
     named: bool = False  # an administrator named this very cgroup or process
     problems: tuple[Problem, ...] = ()
 
