@@ -1,0 +1,108 @@
+"""`ebbtide status`: what the daemon manages and how it is going, from its last report."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from reconciler.cli import options, published, render, select
+from reconciler.cli.failure import Exit
+from reconciler.cli.published import Standing
+from reconciler.cli.render import Column, Page
+from reconciler.model import Severity
+from reconciler.quantities import human_bytes
+from reconciler.report import Report, WorkloadReport
+
+COLUMNS = (
+    Column(title="WORKLOAD", shrinks=True),
+    Column(title="CLASS", shrinks=True),
+    Column(title="STATE", colors=render.STATE_COLORS),
+    Column(title="USAGE", right=True),
+    Column(title="SWAP", right=True),
+    Column(title="IDLE", right=True),
+    Column(title="OUT", right=True),
+    Column(title="BACK", right=True),
+    Column(title="TRACKER"),
+    Column(title="REASON", shrinks=True),
+)
+WRONG = {"drift", "held"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "workloads", nargs="*", metavar="WORKLOAD", help="namespace/pod/container, namespace/pod, or an id"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    common = options.of(args)
+    standing = chosen(published.read(common), args.workloads)
+    if common.json:
+        print(json.dumps({**asdict(standing.report), "running": not standing.stale, "stale": standing.stale}, indent=2))
+    else:
+        print("\n".join(lines(standing, render.page(color=common.color, legend=common.legend))))
+    return code(standing)
+
+
+def chosen(standing: Standing, words: Sequence[str]) -> Standing:
+    reports = {report.id: report for report in standing.report.workloads}
+    ids = select.all_of({key: report.name for key, report in reports.items()}, words)
+    return replace(standing, report=replace(standing.report, workloads=tuple(reports[key] for key in ids)))
+
+
+def code(standing: Standing) -> Exit:
+    report = standing.report
+    problems = [*report.problems, *(problem for workload in report.workloads for problem in workload.problems)]
+    wrong = any(workload.state in WRONG for workload in report.workloads)
+    if standing.stale:
+        return Exit.STOPPED
+    return Exit.FOUND if wrong or any(problem.severity is not Severity.NOTE for problem in problems) else Exit.FINE
+
+
+def lines(standing: Standing, page: Page) -> list[str]:
+    report = standing.report
+    result = _heading(standing, page) if page.legend else []
+    if report.workloads:
+        result += ["", *render.table(page, COLUMNS, [_row(workload) for workload in report.workloads])]
+    noted = [f"{workload.name}: {note}" for workload in report.workloads for note in _notes(workload)]
+    if noted and page.legend:
+        result += ["", *(f"note: {render.clean(note)}" for note in noted)]
+    found = [*report.problems, *(problem for workload in report.workloads for problem in workload.problems)]
+    return result + (["", *render.problems(page, found)] if found else [])
+
+
+def _heading(standing: Standing, page: Page) -> list[str]:
+    report = standing.report
+    color = {Exit.FINE: render.GREEN, Exit.FOUND: render.YELLOW}.get(code(standing), render.RED)
+    state = "not running" if standing.stale else report.state
+    result = [f"{page.paint('●', color)} ebbtide: {page.paint(state, color)}, {report.summary or _summary(report)}"]
+    if standing.stale:
+        result.append(f"   stale: {page.paint(standing.stale, render.RED)}")
+    result.append(f"   since: {report.started} (pid {report.pid})")
+    took = f"{report.cycle_seconds * 1000:.0f} ms"
+    result.append(f"    last: {report.time}, cycle {report.cycles}, {took}, because of {report.wakeup or 'nothing'}")
+    return result + [f" pending: {render.clean(text)}" for text in report.pending]
+
+
+def _summary(report: Report) -> str:
+    count = len(report.workloads)
+    return f"{count} workload{'' if count == 1 else 's'}"
+
+
+def _row(workload: WorkloadReport) -> list[str]:
+    engine = workload.engine
+    figures = [engine.idle_bytes, engine.paged_out_bytes, engine.came_back_bytes] if engine else []
+    return [
+        workload.name,
+        workload.class_name,
+        workload.state,
+        human_bytes(workload.usage_bytes),
+        human_bytes(workload.swap_bytes),
+        *([human_bytes(figure) for figure in figures] or ["-"] * 3),
+        engine.tracker if engine else "-",
+        workload.reason or (engine and (engine.error or engine.brake)) or "-",
+    ]
+
+
+def _notes(workload: WorkloadReport) -> tuple[str, ...]:
+    return workload.engine.notes if workload.engine else ()

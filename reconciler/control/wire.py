@@ -1,0 +1,34 @@
+"""What both ends of the control API agree on: gRPC over a unix socket, JSON documents as messages, no generated code.
+
+Methods of `ebbtide.v1.Control`: Status {} -> a Report; Accessed {workload, limits} -> a table; Wake {reason} -> {}.
+"""
+
+import json
+import os
+from typing import Any
+from urllib.parse import quote
+
+SERVICE = "ebbtide.v1.Control"
+METHODS = ("Status", "Accessed", "Wake")
+MOST_PATH = 107  # bytes of sun_path in unix(7), without the closing zero
+OPTIONS = [
+    ("grpc.max_receive_message_length", 64 << 20),  # a report of thousands of workloads
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.so_reuseport", 0),
+]
+
+
+def encode(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def decode(message: bytes) -> Any:
+    return json.loads(message or b"{}")
+
+
+def address(socket_path: str) -> str:
+    """The path as gRPC wants it; gRPC reads it as an URI. Raises ValueError for a path that no socket can have."""
+    path = os.path.abspath(socket_path)
+    if len(os.fsencode(path)) > MOST_PATH:
+        raise ValueError(f"{path}: longer than the {MOST_PATH} bytes that a unix socket's path may have")
+    return f"unix:{quote(path)}"

@@ -1,0 +1,123 @@
+"""`ebbtide status`: what it prints and with which code it ends."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from reconciler.cli import published
+from reconciler.model import Severity
+from reconciler.report import Report
+from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
+
+OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
+
+
+def test_a_converged_node(node: Node) -> None:
+    node.publish(report(workload(), OTHER))
+
+    shown = node.ebbtide("status")
+
+    assert shown.code == 0
+    assert "● ebbtide: running, 2 workloads" in shown.out
+    assert "shop/cart-1/db   swap-idle-data  converged   300M  191M  200M  191M    0B  idlepage  -" in shown.out
+    assert "note: shop/cart-1/db: a note" in shown.out
+
+
+def test_json_is_the_report_and_keeps_its_schema(node: Node) -> None:
+    told = report(workload(problems=(PROBLEM,)), OTHER)
+    node.publish(told)
+
+    shown = node.ebbtide("status", "-o", "json")
+
+    conforms("status", shown.document)
+    assert published.load(Report, shown.document) == told
+    assert shown.document["running"] is True
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        (report(workload(state="drift")), 1),
+        (report(workload(state="held", reason="paused")), 1),
+        (report(workload(), problems=(PROBLEM,)), 1),
+        (report(workload(problems=(PROBLEM,))), 1),
+        (report(workload(), problems=(replace(PROBLEM, severity=Severity.NOTE),)), 0),
+        (report(workload(state="released")), 0),
+        (report(), 0),
+        (report(workload(), time="2020-01-01T00:00:00Z"), 3),
+        (report(workload(), boot_id="another"), 3),
+    ],
+)
+def test_exit_codes(node: Node, changed: Report, code: int) -> None:
+    node.publish(replace(changed, time=changed.time if "2020" in changed.time else report().time))
+
+    assert node.ebbtide("status").code == code
+
+
+def test_problems_are_shown_with_place_and_hint(node: Node) -> None:
+    node.publish(report(workload(), problems=(PROBLEM,)))
+
+    assert "/etc/nri/conf.d/x.yaml:3:5: /classes/0: bad\n    hint: do\n" in node.ebbtide("status").out
+
+
+def test_a_daemon_that_has_ended_is_said(node: Node) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    node.publish(report(workload(), pid=child.pid))
+
+    shown = node.ebbtide("status")
+
+    assert shown.code == 3
+    assert "ebbtide: not running" in shown.out
+    assert "stale: the daemon" in shown.out
+
+
+def test_no_report_at_all(node: Node) -> None:
+    shown = node.ebbtide("status")
+
+    assert shown.code == 3
+    assert shown.err.startswith("ebbtide: the daemon: not running: there is no ")
+    assert "\nhint: start it with" in shown.err
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, ', "[]", '{"workloads": [{"id": 1}]}', '{"workloads": 7}'])
+def test_a_report_that_is_none(node: Node, text: str) -> None:
+    (node.run / "status.json").write_text(text)
+
+    shown = node.ebbtide("status")
+
+    assert shown.code == 3
+    assert "is no status report" in shown.err
+
+
+def test_keys_of_a_newer_daemon_do_no_harm(node: Node) -> None:
+    entry = '{"id": "a", "name": "a", "class_name": "c", "state": "converged", "taste": 1}'
+    (node.run / "status.json").write_text(f'{{"version": 9, "colour": "green", "workloads": [{entry}]}}')
+
+    assert "converged" in node.ebbtide("status").out
+
+
+@pytest.mark.parametrize("word", ["shop/cart-1/db", ID[:8], ID])
+def test_one_workload(node: Node, word: str) -> None:
+    node.publish(report(workload(), OTHER))
+
+    shown = node.ebbtide("status", word, "-o", "json")
+
+    assert [entry["name"] for entry in shown.document["workloads"]] == ["shop/cart-1/db"]
+
+
+def test_a_pod_means_its_containers(node: Node) -> None:
+    node.publish(report(workload(), OTHER))
+
+    assert len(node.ebbtide("status", "shop/cart-1", "-o", "json").document["workloads"]) == 2
+
+
+def test_an_unknown_workload_has_a_suggestion(node: Node) -> None:
+    node.publish(report(workload()))
+
+    shown = node.ebbtide("status", "shop/cart-1/bd")
+
+    assert shown.code == 4
+    assert shown.err == "ebbtide: shop/cart-1/bd: no such workload\nhint: did you mean shop/cart-1/db?\n"

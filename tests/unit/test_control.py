@@ -1,0 +1,99 @@
+"""The control API, both ends, over a real socket."""
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.control import client, server
+
+
+@dataclass
+class Daemon:
+    """What the daemon hands to the server."""
+
+    reasons: list[str] = field(default_factory=list)
+
+    def status(self) -> dict[str, Any]:
+        return {"state": "running", "workloads": []}
+
+    def accessed(self, workload: str, limits: Sequence[float]) -> dict[str, Any]:
+        if workload != "known":
+            raise LookupError(f"no tracking loop runs for {workload}")
+        if list(limits) != sorted(limits):
+            raise ValueError("limits must grow")
+        return {"workload": workload, "limits": list(limits)}
+
+
+@dataclass
+class Pair:
+    daemon: Daemon
+    client: client.Client
+    path: Path
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    daemon, path = Daemon(), tmp_path / "a 50% full #1 folder?" / "control.sock"
+    path.parent.mkdir()
+    serving = server.serve(str(path), daemon.status, daemon.accessed, daemon.reasons.append)
+    with client.Client(str(path)) as ends:
+        yield Pair(daemon, ends, path)
+    serving.close()
+
+
+def test_status_is_what_the_daemon_says(pair: Pair) -> None:
+    assert pair.client.status() == {"state": "running", "workloads": []}
+
+
+def test_wake_tells_the_reason(pair: Pair) -> None:
+    pair.client.wake("resume")
+
+    assert pair.daemon.reasons == ["resume"]
+
+
+def test_accessed_passes_workload_and_limits(pair: Pair) -> None:
+    assert pair.client.accessed("known", [0, 1.5]) == {"workload": "known", "limits": [0.0, 1.5]}
+
+
+def test_unknown_workload_keeps_the_daemons_words(pair: Pair) -> None:
+    with pytest.raises(client.Unknown, match="no tracking loop runs for other"):
+        pair.client.accessed("other", [])
+
+
+@pytest.mark.parametrize(("workload", "limits"), [("known", [2, 1]), ("", [0]), ("known", [-1]), ("known", ["x"])])
+def test_a_wrong_question_is_refused(pair: Pair, workload: str, limits: list[Any]) -> None:
+    with pytest.raises(client.Wrong):
+        pair.client.accessed(workload, limits)
+
+
+def test_only_the_owner_may_connect(pair: Pair) -> None:
+    assert stat.S_IMODE(pair.path.stat().st_mode) == 0o600
+    assert os.listdir(pair.path.parent) == ["control.sock"]
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    with client.Client(str(tmp_path / "control.sock"), timeout=5) as lonely, pytest.raises(client.Unavailable):
+        lonely.status()
+
+
+def test_a_dead_daemons_socket_is_replaced_and_a_successors_is_left_alone(tmp_path: Path) -> None:
+    path, daemon = str(tmp_path / "control.sock"), Daemon()
+    first = server.serve(path, daemon.status, daemon.accessed, daemon.reasons.append)
+    second = server.serve(path, daemon.status, daemon.accessed, daemon.reasons.append)
+    first.close()
+    with client.Client(path) as ends:
+        assert ends.status()["state"] == "running"
+    second.close()
+
+    assert not os.path.exists(path)
+
+
+def test_a_path_that_no_socket_can_have_is_said(tmp_path: Path) -> None:
+    daemon = Daemon()
+    with pytest.raises(ValueError, match="107 bytes"):
+        server.serve(str(tmp_path / ("x" * 120)), daemon.status, daemon.accessed, daemon.reasons.append)
