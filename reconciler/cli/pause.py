@@ -1,0 +1,32 @@
+"""`ebbtide pause`: the daemon goes on looking and changes nothing, until `ebbtide resume` or a reboot."""
+
+import argparse
+import os
+
+from reconciler.cli import daemon_link, options
+from reconciler.cli.failure import Exit, Failure
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "What is set stays set. A flag file in the run directory keeps it so across restarts of the daemon."
+
+
+def run(args: argparse.Namespace) -> int:
+    common = options.of(args)
+    flag(common)
+    if daemon_link.report(common) is None:
+        print("paused; the daemon is not running, and will change nothing when it starts")
+        return Exit.FINE
+    daemon_link.wake(common, "pause")
+    if daemon_link.wait(common, lambda report: report.state == "paused") is None:
+        raise Failure("pause", "the daemon has not said that it paused", hint="see `ebbtide status` and its log")
+    print("paused")
+    return Exit.FINE
+
+
+def flag(common: options.Options) -> None:
+    try:
+        os.makedirs(common.run_dir, mode=0o755, exist_ok=True)
+        os.close(os.open(common.pause_flag, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+    except PermissionError as error:
+        raise Failure(common.pause_flag, "permission denied", hint="try as root", code=Exit.PRIVILEGE) from error

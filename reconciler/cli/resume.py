@@ -1,0 +1,57 @@
+"""`ebbtide resume`: undo `pause`, and manage again what `release` gave back."""
+
+import argparse
+import contextlib
+import os
+
+from reconciler import released
+from reconciler.cli import daemon_link, options, select
+from reconciler.cli.failure import Exit, Failure
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "workloads",
+        nargs="*",
+        metavar="WORKLOAD",
+        help="only manage these released ones again; without it, everything: the pause ends, and no release stands",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    common = options.of(args)
+    try:
+        names = _end_releases(common, args.workloads)
+        if not args.workloads:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(common.pause_flag)
+    except PermissionError as error:
+        raise Failure("resume", str(error), hint="try as root", code=Exit.PRIVILEGE) from error
+    running = daemon_link.report(common) is not None
+    if running:
+        daemon_link.wake(common, "resume")
+    print("; ".join(_said(names, everything=not args.workloads, running=running)))
+    return Exit.FINE
+
+
+def _end_releases(common: options.Options, words: list[str]) -> list[str]:
+    """Remove the marks that the words mean; the names of what is managed again."""
+    marks = released.read(common.state_dir)
+    if words and released.ALL in marks:
+        why = "every workload was released, one cannot be taken out of that"
+        raise Failure("resume", why, hint="`ebbtide resume` takes all back; then release the others by name")
+    report = daemon_link.report(common)
+    known = {workload.id: workload.name for workload in report.workloads} if report else {}
+    names = {workload: known.get(workload, workload) for workload in sorted(marks)}
+    chosen = select.all_of(names, words)
+    for workload in chosen:
+        released.unmark(common.state_dir, workload)
+    return [names[workload] for workload in chosen]
+
+
+def _said(names: list[str], *, everything: bool, running: bool) -> list[str]:
+    result = ["resumed"] if everything else []
+    if names:
+        shown = ["everything" if name == released.ALL else name for name in names]
+        result.append(f"managed again: {', '.join(shown)}")
+    return result if running else [*result, "the daemon is not running"]
