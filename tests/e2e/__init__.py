@@ -1,0 +1,1 @@
+"""The product in virtual machines: real kernels, a real container runtime."""

@@ -1,0 +1,1 @@
+"""Throw-away virtual machines, for stories and for people."""
