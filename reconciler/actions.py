@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from reconciler.model import EngineTask, Knob
 
@@ -16,6 +17,7 @@ class SaveOriginal:
     knob: Knob
     original: str
     written: str  # what we are about to write, or what the runtime has written for us
+    before: str = ""  # what we had written there until now: stands there if we die between this and the write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ class RestoreKnob:
     inode: int
     knob: Knob
     original: str
-    expected: str
+    expected: tuple[str, ...]  # our values, one of which still stood there when this was planned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,12 @@ class BaselineEntry:
     knob: Knob
     original: str
     written: str
+    before: str = ""
+
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """Values that can stand there because of us."""
+        return (self.written, self.before) if self.before else (self.written,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +122,22 @@ class Known:
     paused: bool = False
     released: frozenset[str] = frozenset()  # workloads that an administrator took back; "*" = all
     stopping: bool = False
+
+
+class Result(StrEnum):
+    """How an action ended, by the five kernel errors; `skipped`: an earlier action of the same workload failed."""
+
+    DONE = "done"
+    GONE = "gone"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+    BUSY = "busy"
+    UNSUPPORTED = "unsupported"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    action: Action
+    result: Result
+    message: str = ""

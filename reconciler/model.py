@@ -315,6 +315,7 @@ class DesiredWorkload:
     engine: EngineTask | None = None
     mode: Mode = Mode.ACT
     on_stop: OnStop = OnStop.KEEP
+    held: str = ""  # why nothing may be changed now, neither written nor restored
     problems: tuple[Problem, ...] = ()
 
 

@@ -32,10 +32,16 @@ PURE = {
 EFFECTS = {
     "sysfs",
     "reconciler.baseline",
+    "reconciler.files",
     "reconciler.classfiles",
     "reconciler.records",
     "reconciler.observe",
     "reconciler.execute",
+    "reconciler.gather",
+    "reconciler.lastgood",
+    "reconciler.rendered",
+    "reconciler.schemas",
+    "reconciler.state",
     "reconciler.engine",
 }
 DRIVE = {
@@ -43,6 +49,7 @@ DRIVE = {
     "reconciler.watch",
     "reconciler.systemd",
     "reconciler.status",
+    "reconciler.transitions",
     "reconciler.children",
     "reconciler.control",
     "nri",

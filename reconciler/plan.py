@@ -1,0 +1,270 @@
+"""Desired + Observed + Known -> Plan. Pure: no os, no time, no log; two equal inputs give two equal plans.
+
+Invariants, held by properties in tests/loop: planning again after applying gives nothing; every write is preceded by
+its SaveOriginal; nothing is written outside the inventory or to a knob that no class named; only our own values are
+undone.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.actions import (
+    Action,
+    BaselineEntry,
+    ForgetOriginal,
+    Hold,
+    Known,
+    Plan,
+    RestoreKnob,
+    SaveOriginal,
+    StartEngine,
+    StopEngine,
+    WriteKnob,
+)
+from reconciler.model import Desired, DesiredWorkload, Knob, Mode, Observed, ObservedWorkload, OnStop, WorkloadState
+
+GONE = ObservedWorkload(inode=0)
+Step = Action | Hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Everything that a decision may look at, indexed once for all workloads."""
+
+    observed: Observed
+    known: Known
+    now: float
+    owners: Mapping[str, str]  # cgroup -> the workload that manages it
+    entries: Mapping[str, tuple[BaselineEntry, ...]]  # cgroup -> its baseline
+
+    def seen(self, workload: str) -> ObservedWorkload:
+        return self.observed.workloads.get(workload, GONE)
+
+
+def plan(desired: Desired, observed: Observed, known: Known, now: float) -> Plan:
+    """Everything to do now, and everything that we choose not to do. `now`: monotonic seconds."""
+    view = View(observed=observed, known=known, now=now, owners=_owners(desired), entries=_by_cgroup(known))
+    steps: list[Step] = []
+    for wanted in desired.workloads.values():
+        steps += _workload(wanted, view)
+    steps += _strays(desired, view)
+    return _ordered(steps)
+
+
+def _workload(wanted: DesiredWorkload, view: View) -> Iterator[Step]:
+    known, key = view.known, wanted.workload.id
+    if known.paused and not known.stopping:
+        yield Hold(workload=key, what="", reason="paused: `ebbtide resume` goes on")
+    elif wanted.held:
+        yield Hold(workload=key, what="", reason=wanted.held)
+    elif known.stopping:
+        yield from _stop(wanted, view)
+    elif known.released & {key, "*"}:
+        yield from _unmanage(wanted, view, "released by an administrator: `ebbtide resume` takes it back")
+    elif _is_managed(wanted):
+        yield from _manage(wanted, view)
+    else:
+        yield from _unmanage(wanted, view, "")
+
+
+def _manage(wanted: DesiredWorkload, view: View) -> Iterator[Step]:
+    workload = wanted.workload
+    seen = view.seen(workload.id)
+    if workload.state is WorkloadState.PENDING and not seen.inode:
+        yield Hold(workload=workload.id, what="", reason="pending: the runtime has not made its cgroup yet")
+        return
+    if workload.cgroup and not seen.inode:
+        yield from _unmanage(wanted, view, "gone: its cgroup does not exist")
+        return
+    if workload.cgroup:
+        yield from _knobs(wanted, seen, view)
+    yield from _engine(wanted, view)
+
+
+def _knobs(wanted: DesiredWorkload, seen: ObservedWorkload, view: View) -> Iterator[Step]:
+    for knob, value in sorted(wanted.knobs.items()):
+        yield from _knob(wanted, seen, view, knob, value)
+    for entry in view.entries.get(wanted.workload.cgroup, ()):
+        if entry.knob not in wanted.knobs:
+            yield from _undo(entry, seen, observing=wanted.mode is Mode.OBSERVE)
+
+
+def _knob(wanted: DesiredWorkload, seen: ObservedWorkload, view: View, knob: Knob, value: str) -> Iterator[Step]:
+    workload = wanted.workload
+    current = seen.knobs.get(knob)
+    entry = _current_entry(view.known, workload.cgroup, knob, seen.inode)
+    if current is None:
+        why = seen.unreadable.get(knob, "the file does not exist")
+        yield Hold(workload=workload.id, what=knob, reason=f"cannot read it: {why}")
+    elif wanted.mode is Mode.OBSERVE:
+        if current != value:
+            yield Hold(workload=workload.id, what=knob, reason=f"observe mode: would write {value}, is {current}")
+    elif held := _held_back(view, workload.id, knob, value):
+        yield held
+    else:
+        yield from _converge(wanted, entry, seen, knob, value, current)
+
+
+def _converge(
+    wanted: DesiredWorkload, entry: BaselineEntry | None, seen: ObservedWorkload, knob: Knob, value: str, current: str
+) -> Iterator[Action]:
+    workload = wanted.workload
+    ours_by_nri = entry is None and workload.adjusted.get(knob) == current
+    original = workload.runtime_values.get(knob, "") if (entry or ours_by_nri) else ""
+    original = original or (entry.original if entry else current)
+    if entry is None and not ours_by_nri and current == value:
+        return  # already so, by somebody else's hand: nothing of ours to remember
+    before = entry.written if entry else (current if ours_by_nri else "")
+    save = SaveOriginal(
+        workload=workload.id,
+        cgroup=workload.cgroup,
+        inode=seen.inode,
+        knob=knob,
+        original=original,
+        written=value,
+        before=before if value not in (before, current) else "",
+    )
+    if entry is None or _changes(entry, save):
+        yield save
+    if current != value:
+        yield WriteKnob(
+            workload=workload.id,
+            cgroup=workload.cgroup,
+            inode=seen.inode,
+            knob=knob,
+            value=value,
+            seen=current,
+            foreign=entry is not None and current not in entry.ours and current not in workload.runtime_values.values(),
+        )
+
+
+def _changes(entry: BaselineEntry, save: SaveOriginal) -> bool:
+    return (entry.workload, entry.inode, entry.original, entry.written, entry.before) != (
+        save.workload,
+        save.inode,
+        save.original,
+        save.written,
+        save.before,
+    )
+
+
+def _undo(entry: BaselineEntry, seen: ObservedWorkload, *, observing: bool = False) -> Iterator[Step]:
+    """Give one knob back: restore where our value still stands, else only forget it."""
+    current = seen.knobs.get(entry.knob)
+    if observing:
+        yield Hold(workload=entry.workload, what=entry.knob, reason="observe mode: not restored")
+    elif seen.inode != entry.inode:
+        yield _forget(entry, "its cgroup is gone")
+    elif current is None:
+        yield Hold(workload=entry.workload, what=entry.knob, reason="cannot read it, so it is not restored yet")
+    elif current == entry.original:
+        yield _forget(entry, "it has its original value")
+    elif current not in entry.ours:
+        yield _forget(entry, f"somebody else wrote {current}")
+    else:
+        yield RestoreKnob(
+            workload=entry.workload,
+            cgroup=entry.cgroup,
+            inode=entry.inode,
+            knob=entry.knob,
+            original=entry.original,
+            expected=entry.ours,
+        )
+
+
+def _forget(entry: BaselineEntry, reason: str) -> ForgetOriginal:
+    return ForgetOriginal(
+        workload=entry.workload, cgroup=entry.cgroup, inode=entry.inode, knob=entry.knob, reason=reason
+    )
+
+
+def _engine(wanted: DesiredWorkload, view: View) -> Iterator[Step]:
+    key = wanted.workload.id
+    running = view.observed.engines.get(key)
+    if wanted.engine == running:
+        return
+    if running is not None:
+        yield StopEngine(workload=key, reason="its configuration changed" if wanted.engine else "no longer wanted")
+    if wanted.engine is not None:
+        held = _held_back(view, key, "engine", str(wanted.engine))
+        yield held or StartEngine(workload=key, task=wanted.engine)
+
+
+def _unmanage(wanted: DesiredWorkload, view: View, reason: str) -> Iterator[Step]:
+    key = wanted.workload.id
+    if key in view.observed.engines:
+        yield StopEngine(workload=key, reason=reason or "no longer managed")
+    yield from _give_back(wanted, view)
+    if reason:
+        yield Hold(workload=key, what="", reason=reason)
+
+
+def _stop(wanted: DesiredWorkload, view: View) -> Iterator[Step]:
+    key = wanted.workload.id
+    if key in view.observed.engines:
+        yield StopEngine(workload=key, reason="the daemon stops")
+    if wanted.on_stop is OnStop.RESTORE:
+        yield from _give_back(wanted, view)
+
+
+def _give_back(wanted: DesiredWorkload, view: View) -> Iterator[Step]:
+    """Undo all of a workload's knobs, unless another workload now owns its cgroup."""
+    cgroup = wanted.workload.cgroup
+    if view.owners.get(cgroup, wanted.workload.id) == wanted.workload.id:
+        for entry in view.entries.get(cgroup, ()):
+            yield from _undo(entry, view.seen(wanted.workload.id))
+
+
+def _strays(desired: Desired, view: View) -> Iterator[Step]:
+    """Whatever we once touched and no record names any more."""
+    known = view.known
+    if known.paused and not known.stopping:
+        return
+    for key in sorted(view.observed.engines.keys() - desired.workloads.keys()):
+        yield StopEngine(workload=key, reason="its record is gone")
+    named = {wanted.workload.cgroup for wanted in desired.workloads.values()}
+    for entry in known.baseline.values():
+        if entry.cgroup not in named and not known.stopping:
+            yield from _undo(entry, view.observed.strays.get(entry.cgroup, GONE))
+
+
+def _is_managed(wanted: DesiredWorkload) -> bool:
+    return bool(wanted.class_name or wanted.knobs)
+
+
+def _owners(desired: Desired) -> dict[str, str]:
+    return {w.workload.cgroup: key for key, w in desired.workloads.items() if w.workload.cgroup and _is_managed(w)}
+
+
+def _by_cgroup(known: Known) -> dict[str, tuple[BaselineEntry, ...]]:
+    result: dict[str, tuple[BaselineEntry, ...]] = {}
+    for entry in known.baseline.values():
+        result[entry.cgroup] = (*result.get(entry.cgroup, ()), entry)
+    return result
+
+
+def _current_entry(known: Known, cgroup: str, knob: Knob, inode: int) -> BaselineEntry | None:
+    """A recreated path is another cgroup: its predecessor's original means nothing to it."""
+    entry = known.baseline.get((cgroup, knob))
+    return entry if entry is not None and entry.inode == inode else None
+
+
+def _held_back(view: View, workload: str, what: str, value: str) -> Hold | None:
+    retry = view.known.retries.get((workload, what))
+    if retry is None:
+        return None
+    if retry.rejected:
+        return Hold(workload=workload, what=what, reason=retry.reason) if retry.rejected == value else None
+    if view.now < retry.not_before:
+        return Hold(workload=workload, what=what, reason=retry.reason, until=retry.not_before)
+    return None
+
+
+_ORDER = (StopEngine, SaveOriginal, ForgetOriginal, RestoreKnob, WriteKnob, StartEngine)
+
+
+def _ordered(steps: list[Step]) -> Plan:
+    """Originals are remembered first (one write to disk for all), loops stop before knobs change and start after."""
+    actions = [step for step in steps if not isinstance(step, Hold)]
+    actions.sort(key=lambda action: (_ORDER.index(type(action)), action.workload, str(getattr(action, "knob", ""))))
+    return Plan(actions=tuple(actions), holds=tuple(step for step in steps if isinstance(step, Hold)))

@@ -1,0 +1,69 @@
+"""inotify as a doorbell: something in these directories changed, go and look. What changed is not passed on.
+
+A directory that does not exist yet is watched through its nearest existing parent. Events may be lost (queue overflow,
+other file systems): the loop's resync looks anyway.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+_READS = frozenset({"opened", "closed_no_write"})  # our own looks must not wake us
+
+
+class Watch:
+    """Rings `wake` on every change in the directories, until closed; `ignore` names files that we write there."""
+
+    def __init__(
+        self, directories: Iterable[str | Path], wake: Callable[[], None], *, ignore: Iterable[str] = ()
+    ) -> None:
+        self._directories = [Path(directory) for directory in directories]
+        self._handler = _Doorbell(wake, frozenset(ignore))
+        self._observer = Observer()
+        self._watched: set[Path] = set()
+        self._observer.start()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Follow directories that have come or gone since the last call; cheap, called once a cycle."""
+        wanted = {_nearest(directory) for directory in self._directories}
+        if wanted == self._watched:
+            return
+        self._observer.unschedule_all()
+        self._watched = set()
+        for directory in sorted(wanted):
+            try:
+                self._observer.schedule(self._handler, str(directory), recursive=False)
+            except OSError:
+                continue  # vanished meanwhile, or no inotify watch left: the resync looks anyway
+            self._watched.add(directory)
+
+    def close(self) -> None:
+        self._observer.stop()
+        self._observer.join()
+
+
+class _Doorbell(FileSystemEventHandler):
+    def __init__(self, wake: Callable[[], None], ignore: frozenset[str]) -> None:
+        super().__init__()
+        self._wake = wake
+        self._ignore = ignore
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in _READS or self._is_ours(event):
+            return
+        self._wake()
+
+    def _is_ours(self, event: FileSystemEvent) -> bool:
+        """A file of ours, the scratch file that becomes it, or the directory's own time stamp that moved with it."""
+        name = os.path.basename(os.fsdecode(event.dest_path or event.src_path))
+        return (event.is_directory and event.event_type == "modified") or name.startswith(".") or name in self._ignore
+
+
+def _nearest(directory: Path) -> Path:
+    while not directory.is_dir() and directory != directory.parent:
+        directory = directory.parent
+    return directory
