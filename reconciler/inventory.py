@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -18,6 +19,7 @@ VERSION = 1
 WRITER = "nri"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,200}\Z")  # a file name, too: no slash, no leading dot
 _LARGEST = 1 << 20
+_DEEPEST = 8
 _HINT = "see schema/workload.schema.json; the least a record needs is: {id: NAME, cgroup: /PATH, class: CLASS}"
 
 
@@ -94,14 +96,28 @@ def _document(text: str) -> dict[str, object]:
 
 def _yaml(text: str) -> object:
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.CSafeLoader)):
-            raise _Wrong("", "aliases (*NAME) are not allowed in a record")
+        _refuse_bombs(text)
         return yaml.load(text, yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise _Wrong("", f"neither JSON nor YAML: {error.problem or error.context}", line) from error
+        message = f"neither JSON nor YAML: {error.problem or error.context}"
+        raise _Wrong("", message, _line(error.problem_mark)) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _Wrong("", "neither JSON nor YAML") from error
+
+
+def _line(mark: Any) -> int:
+    return mark.line + 1 if mark else 0
+
+
+def _refuse_bombs(text: str) -> None:
+    # The parser's events come one by one, so this stops early where building the value would take for ever.
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _Wrong("", "aliases (*NAME) are not allowed in a record", _line(event.start_mark))
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise _Wrong("", f"nested deeper than {_DEEPEST} levels", _line(event.start_mark))
 
 
 def _workload(record: Mapping[str, object], where: str) -> Workload:
