@@ -11,25 +11,34 @@ import sdnotify
 
 class ServiceManager:
     def __init__(self) -> None:
-        self._notifier = sdnotify.SystemdNotifier()
+        # Without a socket to talk to the library would leave one of its own open.
+        self._notifier = sdnotify.SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
         self._status = ""
 
     def ready(self) -> None:
-        self._notifier.notify("READY=1")
+        self._say("READY=1")
 
     def reloading(self, monotonic_seconds: float) -> None:
-        self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic_seconds * 1_000_000)}")
+        self._say(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic_seconds * 1_000_000)}")
 
     def alive(self) -> None:
-        self._notifier.notify("WATCHDOG=1")
+        self._say("WATCHDOG=1")
 
     def stopping(self) -> None:
-        self._notifier.notify("STOPPING=1")
+        self._say("STOPPING=1")
 
     def status(self, text: str) -> None:
         if text != self._status:
             self._status = text
-            self._notifier.notify("STATUS=" + " ".join(text.split()))
+            self._say("STATUS=" + " ".join(text.split()))
+
+    def close(self) -> None:
+        if self._notifier is not None and self._notifier.socket is not None:
+            self._notifier.socket.close()
+
+    def _say(self, message: str) -> None:
+        if self._notifier is not None:
+            self._notifier.notify(message)
 
 
 def watchdog_seconds() -> float | None:
