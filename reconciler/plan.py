@@ -114,7 +114,7 @@ def _converge(
     original = original or (entry.original if entry else current)
     if entry is None and not ours_by_nri and current == value:
         return  # already so, by somebody else's hand: nothing of ours to remember
-    before = entry.written if entry else (current if ours_by_nri else "")
+    stands = current if ours_by_nri or (entry is not None and current in entry.ours) else ""
     save = SaveOriginal(
         workload=workload.id,
         cgroup=workload.cgroup,
@@ -122,7 +122,7 @@ def _converge(
         knob=knob,
         original=original,
         written=value,
-        before=before if value not in (before, current) else "",
+        before=stands if stands != value else "",
     )
     if entry is None or _changes(entry, save):
         yield save

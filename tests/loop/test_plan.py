@@ -82,6 +82,14 @@ def test_a_crash_between_remembering_and_writing_can_be_undone(current: str) -> 
     assert [type(action) for action in found.actions] == [RestoreKnob]
 
 
+def test_two_crashes_in_a_row_still_know_the_value_that_stands_there() -> None:
+    entry = replace(ENTRY, written="8192", before="max")
+
+    found = plan(desired(replace(WANTED, knobs={SWAP: "12288"})), seen("max"), knows(entry), 0)
+
+    assert found.actions[0] == replace(SAVE, written="12288", before="max")
+
+
 def test_what_the_runtime_wrote_for_us_is_remembered_with_the_runtimes_own_value() -> None:
     workload = replace(WANTED.workload, adjusted={"memory.swap.max": "max"}, runtime_values={"memory.swap.max": "0"})
 

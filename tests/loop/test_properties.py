@@ -1,0 +1,152 @@
+"""What must hold whatever happens: fixpoint, safety, convergence under faults, and nothing left behind."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyfakefs.fake_filesystem_unittest import Patcher
+
+from reconciler.model import MemoryClass, Workload
+from tests.kernel.faults import Dies, Fails, Fault, FaultyTree, Killed
+from tests.loop.node import Node, memory_class
+
+CGROUPS = ("/system.slice/a", "/system.slice/b", "/system.slice/c")
+CLASSES: dict[str, MemoryClass] = {
+    "swapper": memory_class("swapper", memory_swap_max="max", memory_high="64M"),
+    "tight": memory_class("tight", memory_high="50%", memory_low="4097"),
+    "other": memory_class("other", memory_swap_max="0"),
+}
+NAMED = {"memory.swap.max", "memory.high", "memory.low"}
+ORIGINALS = {"memory.high": "33554432", "memory.swap.max": "8192", "memory.low": "0"}
+
+names = st.sampled_from(CGROUPS)
+assign = st.tuples(st.just("assign"), names, st.sampled_from([*CLASSES, "", "unknown"]))
+steps = st.one_of(
+    assign,
+    st.tuples(st.just("drop record"), names, st.just("")),
+    st.tuples(st.just("cycle"), st.just(""), st.just("")),
+    st.tuples(st.just("restart"), st.just(""), st.just("")),
+    st.tuples(st.just("pause"), st.just(""), st.just("")),
+    st.tuples(st.just("release"), names, st.just("")),
+)
+disturbances = st.one_of(
+    steps,
+    st.tuples(st.just("foreign"), names, st.sampled_from(["max", "12288", "0"])),
+    st.tuples(st.just("recreate"), names, st.just("")),
+)
+faults: st.SearchStrategy[Fault] = st.one_of(
+    st.sampled_from([Fails(errno.EBUSY), Fails(errno.EIO), Fails(errno.EACCES), Dies(), Dies(after=True)])
+)
+fault_plans = st.dictionaries(st.integers(1, 12), faults, max_size=4)
+
+
+@contextmanager
+def a_node() -> Iterator[Node]:
+    with Patcher() as patcher:
+        assert patcher.fs is not None
+        node = Node(patcher.fs, classes=dict(CLASSES))
+        for path in CGROUPS:
+            make(node, path)
+        yield node
+
+
+def make(node: Node, path: str) -> None:
+    node.kernel.cgroup(path, memory_high="32M", memory_swap_max="8192")
+
+
+def step(node: Node, what: str, path: str, value: str) -> None:
+    if what == "assign":
+        node.workloads[path] = Workload(id=path, cgroup=path, class_name=value, memory_limit=1 << 30, named=True)
+    elif what == "drop record":
+        node.workloads.pop(path, None)
+    elif what == "cycle":
+        node.cycle()
+    elif what == "restart":
+        node.restart()
+    elif what == "pause":
+        node.paused = not node.paused
+    elif what == "release":
+        node.released ^= {path}
+    elif what == "foreign":
+        node.kernel.set(path, "memory.swap.max", value)
+    elif what == "recreate":
+        node.kernel.kill(path)
+        make(node, path)
+
+
+def live(node: Node, story: list[tuple[str, str, str]], plan: dict[int, Fault]) -> None:
+    """Go through the story on a faulty kernel; a death is followed by a restart."""
+    node.tree = FaultyTree(node.kernel.tree, plan)
+    for one in story:
+        try:
+            step(node, *one)
+        except Killed:
+            node.restart()
+    node.tree = None
+    node.paused = False
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(disturbances, max_size=25), fault_plans)
+def test_it_converges_to_a_fixpoint_and_writes_only_what_was_named(
+    story: list[tuple[str, str, str]], plan: dict[int, Fault]
+) -> None:
+    with a_node() as node:
+        live(node, story, plan)
+        node.settle()
+
+        wanted = node.desired()
+        for key, one in wanted.workloads.items():
+            if key not in node.released:
+                shown = {knob: node.kernel.knob(one.workload.cgroup, knob) for knob in one.knobs}
+                assert shown == dict(one.knobs)
+        written = {(write.path.rpartition("/")[0], write.path.rpartition("/")[2]) for write in node.kernel.writes}
+        assert {name for _, name in written} <= NAMED
+        assert {path.removeprefix("/sys/fs/cgroup") for path, _ in written} <= set(CGROUPS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(steps, max_size=25), fault_plans)
+def test_afterwards_everything_is_as_it_was(story: list[tuple[str, str, str]], plan: dict[int, Fault]) -> None:
+    with a_node() as node:
+        live(node, story, plan)
+        node.workloads.clear()
+        node.settle()
+
+        shown = {path: {knob: node.kernel.knob(path, knob) for knob in ORIGINALS} for path in CGROUPS}
+        assert shown == dict.fromkeys(CGROUPS, ORIGINALS)
+        assert node.baseline.entries == {}
+
+
+A, B = CGROUPS[:2]
+STORIES = {
+    "class changed": [("assign", A, "swapper"), ("cycle", "", ""), ("assign", A, "tight"), ("cycle", "", "")],
+    "value changed": [("assign", A, "swapper"), ("cycle", "", ""), ("assign", A, "other"), ("cycle", "", "")],
+    "taken away": [("assign", A, "tight"), ("cycle", "", ""), ("drop record", A, ""), ("cycle", "", "")],
+    "two workloads": [("assign", A, "swapper"), ("assign", B, "tight"), ("cycle", "", ""), ("cycle", "", "")],
+}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("effect", range(1, 7))
+@pytest.mark.parametrize("story", STORIES)
+def test_death_at_any_effect_can_be_undone(story: str, effect: int, after: bool) -> None:
+    with a_node() as node:
+        live(node, STORIES[story], {effect: Dies(after=after)})
+        node.workloads.clear()
+        node.settle()
+
+        shown = {path: {knob: node.kernel.knob(path, knob) for knob in ORIGINALS} for path in CGROUPS}
+        assert shown == dict.fromkeys(CGROUPS, ORIGINALS)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(disturbances, max_size=15))
+def test_planning_is_a_function(story: list[tuple[str, str, str]]) -> None:
+    with a_node() as node:
+        live(node, story, {})
+
+        assert node.plan() == node.plan()
