@@ -102,9 +102,11 @@ def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> in
     except Failure as failure:
         return _complain(str(failure), failure.hint, failure.code)
     except errors.Refused as refused:
-        return _complain(str(refused), "this needs root (or the capability that the man page names)", Exit.PRIVILEGE)
+        return _complain(str(refused), "try as root", Exit.PRIVILEGE)
     except errors.KernelError as error:
         return _complain(str(error), "", Exit.FOUND)
+    except PermissionError as error:
+        return _complain(f"{error.filename or 'access'}: permission denied", "try as root", Exit.PRIVILEGE)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 

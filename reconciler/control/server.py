@@ -7,7 +7,7 @@ into place: it never exists with wider permissions, and a dead daemon's socket i
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +16,10 @@ import grpc
 
 from reconciler.control import wire
 
-Status = Callable[[], Mapping[str, Any]]
-Accessed = Callable[[str, Sequence[float]], Mapping[str, Any]]
+Status = Callable[[], object]
+Accessed = Callable[[str, Sequence[float]], object]
 Wake = Callable[[str], None]
-Answer = Callable[[dict[str, Any]], Mapping[str, Any]]
+Answer = Callable[[dict[str, Any]], object]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,8 +77,8 @@ def _handlers(answers: dict[str, Answer]) -> dict[str, Any]:
     }
 
 
-def _guarded(answer: Answer) -> Callable[[dict[str, Any], Any], Mapping[str, Any]]:
-    def handle(request: dict[str, Any], context: Any) -> Mapping[str, Any]:
+def _guarded(answer: Answer) -> Callable[[dict[str, Any], Any], object]:
+    def handle(request: dict[str, Any], context: Any) -> object:
         try:
             return answer(request)
         except LookupError as error:

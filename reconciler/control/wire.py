@@ -1,10 +1,12 @@
 """What both ends of the control API agree on: gRPC over a unix socket, JSON documents as messages, no generated code.
 
-Methods of `ebbtide.v1.Control`: Status {} -> a Report; Accessed {workload, limits} -> a table; Wake {reason} -> {}.
+Methods of `ebbtide.v1.Control`: Status {} -> a Report; Accessed {workload, limits} -> an AccessedTable; Wake {reason}
+-> {}. Answers are mappings, or dataclasses as `dataclasses.asdict` shows them.
 """
 
 import json
 import os
+from dataclasses import asdict, is_dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -18,8 +20,14 @@ OPTIONS = [
 ]
 
 
-def encode(document: Any) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+def encode(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":"), default=_plain).encode()
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no place in a JSON document")
 
 
 def decode(message: bytes) -> Any:

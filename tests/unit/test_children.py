@@ -1,0 +1,71 @@
+"""Child processes: they say what went wrong, and they never outlive us."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from reconciler import children
+
+FOREVER = "print('here', flush=True); import time; time.sleep(600)"
+
+
+def test_a_child_is_ended(tmp_path: Path) -> None:
+    child = children.python(["-c", FOREVER], tmp_path / "log")
+    assert child.output.readline() == "here\n"
+    assert child.ended() is None
+
+    assert child.end() == -signal.SIGTERM
+
+
+def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+    child = children.python(["-c", f"import signal; signal.signal(15, signal.SIG_IGN); {FOREVER}"], tmp_path / "log")
+    child.output.readline()
+
+    assert child.end(patience=0.2) == -signal.SIGKILL
+
+
+def test_its_last_words_are_kept(tmp_path: Path) -> None:
+    child = children.python(["-c", "raise SystemExit('why it died')"], tmp_path / "log")
+    child.output.read()
+    child.process.wait()
+
+    assert (child.end(), child.last_words()) == (1, "why it died")
+
+
+def test_it_sees_our_source(tmp_path: Path) -> None:
+    child = children.python(["-c", "import reconciler; print(reconciler.__file__)"], tmp_path / "log")
+    where = child.output.read().strip()
+    child.end()
+
+    assert Path(where).parent == Path(children.__file__).parent
+
+
+def test_it_ends_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib, time; from reconciler import children;"
+        f"child = children.python(['-c', {FOREVER!r}], pathlib.Path({str(tmp_path / 'log')!r}));"
+        "child.output.readline(); print(child.pid, flush=True); time.sleep(600)"
+    )
+    root = Path(children.__file__).parents[1]
+    with subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        grandchild = int(parent.stdout.readline())
+        parent.kill()
+
+    assert _ends(grandchild)
+
+
+def _ends(pid: int) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        if state == "Z":
+            return True
+    return False
