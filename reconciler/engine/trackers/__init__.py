@@ -1,0 +1,1 @@
+"""Trackers: each finds out which regions were accessed since it looked last, by its own means."""

@@ -1,0 +1,333 @@
+"""One workload's loop: who its processes are, which of their memory is used, what leaves.
+
+`run` does what is due and says when to come again; the scheduler calls it, never twice at once. Other threads only
+read: columns and counters are replaced as wholes, and a report sums up what is there.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from reconciler import brakes, safety
+from reconciler.brakes import Hold
+from reconciler.engine import accessed, processes, regions, routines
+from reconciler.engine.accessed import AccessedTable
+from reconciler.engine.bucket import Bucket
+from reconciler.engine.gauges import Gauges
+from reconciler.engine.mover import Mover, Target
+from reconciler.engine.policies import age
+from reconciler.engine.processes import Process, Surveyor
+from reconciler.engine.ticker import Ticker
+from reconciler.engine.trackers.tracker import Makers, Tracker
+from reconciler.model import CGROUP_PLACEHOLDER, EngineTask, Features
+from reconciler.report import EngineReport
+from sysfs import cgroup, process
+from sysfs.errors import Gone, KernelError
+from sysfs.maps import Kind
+from sysfs.tree import Tree
+
+KINDS: Mapping[str, Kind] = {"anon": Kind.ANON, "file": Kind.FILE}
+NEVER = float("inf")
+_BRAKE_CHECK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all loops share."""
+
+    tree: Tree
+    features: Features
+    trackers: Makers
+    budget: Bucket  # seconds of CPU time for scanning
+    clock: Callable[[], float]
+    cpu_clock: Callable[[], float]
+    epoch: float  # when the engine started, on that clock
+    output: Callable[[str, str], None]  # workload, text of a routine
+    target: Target
+
+
+class Session:
+    def __init__(self, task: EngineTask, around: Surroundings) -> None:
+        self.task, self._around = task, around
+        config, now = task.config, around.clock()
+        self._kinds = frozenset(int(KINDS[name]) for name in config.policy.page_types if name in KINDS)
+        self._watching = Ticker(config.watcher.interval_ms / 1000, now)
+        self._scanning = Ticker(config.tracker.scan_interval_ms / 1000, now + config.tracker.scan_interval_ms / 1000)
+        self._deciding = Ticker(config.policy.interval_ms / 1000, now + config.policy.interval_ms / 1000)
+        self._routines = [Ticker(each.interval_ms / 1000, now + each.interval_ms / 1000) for each in config.routines]
+        self._checking = Ticker(_BRAKE_CHECK_S, now)
+        self._move_at = NEVER
+        size, scan = around.features.page_size, around.features.works("pagemap-scan")
+        self._surveyor = Surveyor(around.tree, self._kinds, config.tracker.pages_in_region, size, scan=scan)
+        self._mover = Mover(around.tree, config.mover, size, around.clock, around.target)
+        self._gauges = Gauges(around.tree)
+        self._tracker: Tracker | None = None
+        self._known: dict[int, Process] = {}
+        self._refused: dict[int, str] = {}
+        self._failed: dict[int, str] = {}
+        self._hold, self._brake = Hold(), ""
+        self._turn = self._scans = 0
+        self._scan_seconds = 0.0
+        self._advised = self._left = self._back = 0
+        self._stretched = 0.0
+        self._stopped = False
+        self._busy = threading.Lock()
+
+    # -- from other threads ------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Returns at once; a run under way ends at its next step."""
+        self._stopped = True
+        self._close_if_stopped()
+
+    def report(self) -> EngineReport:
+        known = list(dict(self._known).values())
+        policy, size = self.task.config.policy, self._around.features.page_size
+        idle = [age.idle(each.regions, each.looked, policy.swapout_ms) for each in known]
+        data = [regions.data_pages(each.regions) for each in known]
+        return EngineReport(
+            tracker=self.task.tracker,
+            processes=len(known),
+            regions=sum(len(each.regions) for each in known),
+            scans=self._scans,
+            scan_seconds=round(self._scan_seconds, 6),
+            tracked_bytes=sum(int(pages.sum()) for pages in data) * size,
+            idle_bytes=sum(int(pages[mask].sum()) for pages, mask in zip(data, idle, strict=True)) * size,
+            advised_bytes=self._advised,
+            paged_out_bytes=self._left,
+            came_back_bytes=self._back,
+            brake=self._brake,
+            error=self._error(len(known)),
+            notes=self._notes(known),
+        )
+
+    def accessed(self, limits: tuple[float, ...], pids: tuple[int, ...] = ()) -> AccessedTable:
+        known = {pid: each for pid, each in dict(self._known).items() if not pids or pid in pids}
+        looked = {pid: (each.regions, each.looked) for pid, each in known.items()}
+        return accessed.table(looked, limits, self._around.features.page_size, self.task.tracker)
+
+    def figures(self) -> dict[int, processes.Figures]:
+        return {pid: each.figures for pid, each in dict(self._known).items()}
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> float:
+        """Do what is due; returns the next deadline."""
+        with self._busy:
+            deadline = NEVER if self._stopped else self._run()
+        self._close_if_stopped()
+        return deadline
+
+    def _run(self) -> float:
+        now = self._around.clock()
+        if self._watching.take(now):
+            self._watch()
+        if now >= self._scanning.due:
+            self._scan_or_wait(now)
+        if self._deciding.take(now):
+            self._decide()
+        if self._around.clock() >= self._move_at:
+            self._move()
+        for ticker, routine in zip(self._routines, self.task.config.routines, strict=True):
+            if ticker.take(now):
+                self._around.output(self.task.workload, routines.answer(routine.command, self))
+        tickers = (self._watching, self._scanning, self._deciding, *self._routines)
+        return min(self._move_at, *(ticker.due for ticker in tickers))
+
+    def _close_if_stopped(self) -> None:
+        if self._stopped and self._busy.acquire(blocking=False):
+            try:
+                if self._tracker is not None:
+                    self._tracker.close()
+                self._tracker = None
+            finally:
+                self._busy.release()
+
+    def deciseconds(self) -> int:
+        return int((self._around.clock() - self._around.epoch) * 10)
+
+    def _armed(self) -> Tracker:
+        """The tracker, made when it is first needed: opening its files may fail, and that ends the loop."""
+        if self._tracker is None:
+            self._tracker = self._around.trackers[self.task.tracker](self._around.tree, self._surveyor)
+        return self._tracker
+
+    # -- whose memory ------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Adopt who is new, forget who is gone. Somebody refused now may be accepted later: exec changes names."""
+        found = self._found()
+        self._known = {pid: each for pid, each in self._known.items() if found.get(pid) == each.start_time}
+        self._refused, self._failed = {}, {}
+        tracker = self._armed()
+        for pid, start_time in found.items():
+            if pid in self._known or self._stopped:
+                continue
+            self._guarded(pid, partial(self._adopt, tracker, pid, start_time))
+
+    def _found(self) -> dict[int, int]:
+        """Pid -> start time of all processes that are there."""
+        found = {}
+        for pid in self._pids():
+            with suppress(Gone):
+                found[pid] = process.start_time(self._around.tree, pid)
+        return found
+
+    def _pids(self) -> list[int]:
+        watcher = self.task.config.watcher
+        pids = {*self.task.pids, *(watcher.pids if watcher.name == "pidlist" else ())}
+        for directory in self._directories():
+            with suppress(Gone):
+                pids.update(cgroup.processes(self._around.tree, directory))
+        return sorted(pids)
+
+    def _directories(self) -> tuple[str, ...]:
+        if self.task.cgroups or self.task.pids:
+            return self.task.cgroups
+        return tuple(path for path in self.task.config.watcher.cgroups if CGROUP_PLACEHOLDER not in path)
+
+    def _adopt(self, tracker: Tracker, pid: int, start_time: int) -> None:
+        facts = process.facts(self._around.tree, pid)
+        reason = safety.refusal(facts, {os.getpid()})
+        if pid == os.getpid() or (reason and not self.task.named):
+            self._refused[pid] = reason
+            return
+        known = processes.adopt(self._around.tree, pid, start_time)
+        begin = self._around.cpu_clock()
+        self._refresh(known)
+        tracker.begin(known)
+        self._around.budget.spend(self._around.cpu_clock() - begin)
+        self._known = {**self._known, pid: known}
+
+    def _guarded(self, pid: int, action: Callable[[], None]) -> None:
+        """A process that exits under our hands is normal; one that cannot be looked at is said, the others go on."""
+        try:
+            action()
+        except Gone:
+            self._known = {other: each for other, each in self._known.items() if other != pid}
+        except KernelError as error:
+            self._known = {other: each for other, each in self._known.items() if other != pid}
+            self._failed[pid] = str(error)
+
+    # -- what was used -----------------------------------------------------------------------------------------------
+
+    def _scan_or_wait(self, now: float) -> None:
+        if wait := self._around.budget.wait():
+            self._scanning.due = now + wait
+            self._stretched += wait
+            return
+        self._scanning.take(now)
+        begin = self._around.cpu_clock()
+        self._scan()
+        self._around.budget.spend(self._around.cpu_clock() - begin)
+
+    def _scan(self) -> None:
+        tracker, begin = self._armed(), self._around.clock()
+        for pid, known in list(self._known.items()):
+            if self._stopped:
+                return
+            self._guarded(pid, partial(self._look, tracker, known))
+        tracker.finish()
+        self._scans += 1
+        self._scan_seconds = self._around.clock() - begin
+        if self._mover.pending():
+            self._mover.keep(self._candidates())
+
+    def _look(self, tracker: Tracker, known: Process) -> None:
+        if not processes.is_still(self._around.tree, known):
+            raise Gone(None, "is another process now", f"/proc/{known.pid}")
+        begin = self._around.clock()
+        if begin - known.refreshed >= self.task.config.tracker.regions_update_ms / 1000:
+            self._refresh(known)
+        seen = tracker.look(known)
+        known.looked = self.deciseconds()
+        known.regions = regions.look(known.regions, seen, known.looked)
+        present = known.regions["present"]
+        known.figures.scanned(int(present.sum()), int(present[seen].sum()), self._around.clock() - begin)
+
+    def _refresh(self, known: Process) -> None:
+        back = self._surveyor.refresh(known, self._around.clock(), self.deciseconds())
+        self._back += back * self._around.features.page_size
+        self._gauges.came_back(self._around.clock(), back * self._around.features.page_size)
+
+    # -- what leaves -------------------------------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        if not self.task.config.moves():
+            return
+        self._turn += 1
+        kinds = self._allowed()
+        self._mover.replace(self._candidates(kinds))
+        self._move_at = self._around.clock() if self._mover.pending() else NEVER
+
+    def _candidates(self, kinds: frozenset[int] | None = None) -> Mapping[int, regions.Regions]:
+        """Regions that should leave by what is known now."""
+        wanted, after = self._kinds if kinds is None else kinds, self.task.config.policy.swapout_ms
+        found = {}
+        for pid, each in self._known.items():
+            index = age.candidates(each.regions, each.looked, after, wanted, self._turn)
+            found[pid] = each.regions[index]
+        return found
+
+    def _allowed(self) -> frozenset[int]:
+        """Kinds of pages that may leave now, after a look at the brakes."""
+        now, limits = self._around.clock(), self.task.brakes
+        signals = self._gauges.read(now, self._brake_directories(), self._out_bytes())
+        self._hold = brakes.hold(self._hold, brakes.hurts(limits, signals), now)
+        closed = brakes.swap_closed(limits, signals) if Kind.ANON in self._kinds else ""
+        self._brake = self._hold.reason or closed or self._no_bandwidth()
+        if self._hold.reason:
+            return frozenset()
+        return self._kinds - {int(Kind.ANON)} if closed else self._kinds
+
+    def _no_bandwidth(self) -> str:
+        return "" if self.task.config.mover.bandwidth_mib > 0 else "mover bandwidth is 0: nothing is moved"
+
+    def _out_bytes(self) -> int:
+        pages = sum(int(each.regions["out"].sum()) for each in self._known.values())
+        return pages * self._around.features.page_size
+
+    def _brake_directories(self) -> tuple[str, ...]:
+        """The workload's cgroups; of bare processes the cgroup of the first."""
+        if found := self._directories():
+            return found
+        mount = self._around.features.cgroup_mount
+        for pid in sorted(self._known) if mount else ():
+            with suppress(KernelError):
+                path = cgroup.path_of_process(self._around.tree, pid)
+                return (mount + path,) if path.strip("/") else ()
+        return ()
+
+    def _move(self) -> None:
+        if self._checking.take(self._around.clock()) and not self._allowed():
+            self._mover.replace({})
+        moved = self._mover.step(self._known, lambda: self._stopped)
+        self._advised += moved.advised
+        self._left += moved.left
+        self._move_at = self._around.clock() + self._mover.wait() if self._mover.pending() else NEVER
+
+    # -- what is said ------------------------------------------------------------------------------------------------
+
+    def _error(self, known: int) -> str:
+        failed = dict(self._failed)
+        return next(iter(failed.values()), "") if failed and not known else ""
+
+    def _notes(self, known: list[Process]) -> tuple[str, ...]:
+        notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []
+        notes += [f"process {pid} is left alone: {reason}" for pid, reason in sorted(self._refused.items())]
+        notes += [f"process {pid} cannot be looked at: {reason}" for pid, reason in sorted(self._failed.items())]
+        if skipped := sum(each.skipped_bytes for each in known):
+            notes.append(
+                f"{skipped >> 30} GiB of address space in mappings too large for this kernel (needs Linux 6.7)"
+            )
+        if self._stretched >= 1:
+            notes.append(f"scans were put off by {self._stretched:.0f} s in all to stay within engine.cpupercent")
+        stuck = sum(int(np.count_nonzero(each.regions["tries"] > 1)) for each in known)
+        if stuck:
+            notes.append(f"{stuck} regions do not leave (shared with other processes, locked or dirty)")
+        return tuple(notes)

@@ -1,0 +1,60 @@
+"""Accessed pages by the kernel's idle page bitmap: page-exact, reads and writes, needs CONFIG_IDLE_PAGE_TRACKING.
+
+A page is marked idle once and asked in every look; only pages that were accessed are marked again, at the end of the
+round. So an access between asking and marking is never lost for a page that was idle, and a page that several
+processes of the workload share is seen as accessed by each of them.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reconciler.engine import regions
+from reconciler.engine.processes import Process, Surveyor
+from reconciler.engine.trackers.tracker import Accessed
+from sysfs import pagemap
+from sysfs.errors import Refused
+from sysfs.page_idle import PageIdle, Pages
+from sysfs.pagemap import Pagemap
+from sysfs.tree import Tree
+
+
+class IdlePage:
+    note = ""
+
+    def __init__(self, tree: Tree, surveyor: Surveyor) -> None:
+        self._tree, self._page_size = tree, surveyor.page_size
+        self._idle = PageIdle(tree)
+        self._again: list[Pages] = []
+
+    def begin(self, known: Process) -> None:
+        for _, frames in self._frames(known):
+            self._idle.mark_heads(frames)
+
+    def look(self, known: Process) -> Accessed:
+        result = np.zeros(len(known.regions), np.bool_)
+        for addresses, frames in self._frames(known):
+            found, heads = self._idle.accessed(frames)
+            result[np.searchsorted(known.regions["start"], addresses[found], side="right") - 1] = True
+            self._again.append(heads)
+        return result
+
+    def finish(self) -> None:
+        if self._again:
+            self._idle.mark(np.concatenate(self._again))
+        self._again = []
+
+    def close(self) -> None:
+        self._idle.__exit__(None, None, None)
+
+    def _frames(self, known: Process) -> Iterator[tuple[NDArray[np.uint64], Pages]]:
+        """Addresses and page frames of what is present, a piece at a time."""
+        with Pagemap(self._tree, known.pid, self._page_size) as opened:
+            for start, end in regions.spans(known.regions, self._page_size):
+                for at, entries in opened.chunks(start, end):
+                    index = np.flatnonzero(entries & pagemap.PRESENT)
+                    frames = entries[index] & pagemap.PFN
+                    if len(frames) and not frames.any():
+                        raise Refused(None, "hides page frame numbers: CAP_SYS_ADMIN is needed", opened.path)
+                    yield np.uint64(at) + index.astype(np.uint64) * np.uint64(self._page_size), frames

@@ -1,0 +1,140 @@
+"""The idle page bitmap: one bit a physical page (Documentation/admin-guide/mm/idle_page_tracking.rst).
+
+Writing ones marks pages idle, an access clears the mark. Only pages on an LRU list carry it, and of a huge page or
+large folio only its head: /proc/kpageflags says where the head of a tail is. Bits of pages that are not asked about
+are never written, because a neighbour may belong to somebody else who is waiting for it.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sysfs import errors
+from sysfs.tree import Tree
+
+BITMAP, FLAGS = "/sys/kernel/mm/page_idle/bitmap", "/proc/kpageflags"
+_LRU, _HEAD, _TAIL = np.uint64(1 << 5), np.uint64(1 << 15), np.uint64(1 << 16)
+_BLOCK = np.uint64(512)  # pages; folios are naturally aligned and at most this long (2 MiB of 4 KiB pages)
+_GAP = 8  # unwanted words that are cheaper to read than another system call
+
+Pages = NDArray[np.uint64]
+
+
+class PageIdle:
+    """The bitmap and the page flags, open."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._bitmap = tree.open(BITMAP, write=True)
+        try:
+            self._flags = tree.open(FLAGS)
+        except errors.KernelError:
+            self._bitmap.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bitmap.close()
+        self._flags.close()
+
+    def accessed(self, pages: Pages) -> tuple[NDArray[np.bool_], Pages]:
+        """For each page whether it was accessed, and the pages (heads) that carry those marks: mark them again."""
+        found = ~self._idle(pages)
+        heads, on_lru = self._heads(pages[found])
+        others = heads != pages[found]
+        truly = on_lru.copy()
+        truly[others] &= ~self._idle(heads[others])
+        found[found] = truly
+        return found, np.unique(heads[truly])
+
+    def mark(self, pages: Pages) -> None:
+        """Mark pages idle; marks on tails and on pages off the lists are ignored by the kernel."""
+        words, values = _words(np.unique(pages))
+        for first, last in _together(words, gap=0):
+            _write(self._bitmap.fileno(), values[first:last].tobytes(), int(words[first]) * 8)
+
+    def mark_heads(self, pages: Pages) -> None:
+        """Mark pages, and for tails their heads."""
+        heads, on_lru = self._heads(pages)
+        self.mark(heads[on_lru])
+
+    def _idle(self, pages: Pages) -> NDArray[np.bool_]:
+        words = pages >> np.uint64(6)
+        bits = np.uint64(1) << (pages & np.uint64(63))
+        idle: NDArray[np.bool_] = (self._gather(self._bitmap.fileno(), words) & bits) != 0
+        return idle
+
+    def _heads(self, pages: Pages) -> tuple[Pages, NDArray[np.bool_]]:
+        """Each page's head (itself, if it is no tail), and whether that is on an LRU list."""
+        flags = self._gather(self._flags.fileno(), pages)
+        heads, tails = pages.copy(), (flags & _TAIL) != 0
+        if tails.any():
+            heads[tails], flags[tails] = self._heads_of_tails(pages[tails])
+        return heads, (flags & _LRU) != 0
+
+    def _heads_of_tails(self, tails: Pages) -> tuple[Pages, Pages]:
+        blocks = np.unique(tails // _BLOCK)
+        pages = np.add.outer(blocks * _BLOCK, np.arange(int(_BLOCK)).astype(np.uint64)).ravel()
+        flags = self._gather(self._flags.fileno(), pages).reshape(-1, int(_BLOCK))
+        index = np.where(flags & _HEAD != 0, np.arange(int(_BLOCK)), 0)
+        nearest = np.maximum.accumulate(index, axis=1)
+        row, column = np.searchsorted(blocks, tails // _BLOCK), (tails % _BLOCK).astype(np.intp)
+        head = nearest[row, column]
+        return blocks[row] * _BLOCK + head.astype(np.uint64), flags[row, head]
+
+    def _gather(self, descriptor: int, words: Pages) -> Pages:
+        """The 64-bit words with these indexes, read in runs; what lies beyond the end of memory reads as 0."""
+        wanted, back = np.unique(words, return_inverse=True)
+        values = np.zeros(len(wanted), np.uint64)
+        for first, last in _together(wanted, _GAP):
+            start = int(wanted[first])
+            data = np.frombuffer(_read(descriptor, (int(wanted[last - 1]) - start + 1) * 8, start * 8), np.uint64)
+            index = (wanted[first:last] - np.uint64(start)).astype(np.intp)
+            within = index < len(data)
+            values[first:last][within] = data[index[within]]
+        return values[back]
+
+
+def _words(pages: Pages) -> tuple[Pages, Pages]:
+    """Bitmap words of sorted pages, with exactly their bits set."""
+    words, first = np.unique(pages >> np.uint64(6), return_index=True)
+    if not len(words):
+        return words, words
+    return words, np.bitwise_or.reduceat(np.uint64(1) << (pages & np.uint64(63)), first)
+
+
+def _together(sorted_words: Pages, gap: int) -> Iterator[tuple[int, int]]:
+    """Index ranges of words that lie next to each other, give or take `gap`, and at most 64 Ki words long."""
+    if not len(sorted_words):
+        return
+    far = np.flatnonzero(np.diff(sorted_words) > gap + 1) + 1
+    edges = [0, *far.tolist(), len(sorted_words)]
+    for first, last in pairwise(edges):
+        yield from ((at, min(at + 65536, last)) for at in range(first, last, 65536))
+
+
+def _read(descriptor: int, size: int, offset: int) -> bytes:
+    """Whole words; sysfs answers one page at a time, and nothing beyond the end of memory."""
+    pieces, done = [], 0
+    try:
+        while done < size and (more := os.pread(descriptor, size - done, offset + done)):
+            pieces.append(more)
+            done += len(more)
+    except OSError as error:
+        raise errors.of(error, BITMAP) from error
+    return b"".join(pieces)[: done // 8 * 8]
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    try:
+        while data:
+            written = os.pwrite(descriptor, data, offset)
+            data, offset = data[written:], offset + written
+    except OSError as error:
+        raise errors.of(error, BITMAP) from error
