@@ -23,23 +23,23 @@ class Watch:
         self._directories = [Path(directory) for directory in directories]
         self._handler = _Doorbell(wake, frozenset(ignore))
         self._observer = Observer()
-        self._watched: set[Path] = set()
+        self._watched: set[tuple[str, int]] = set()
         self._observer.start()
         self.refresh()
 
     def refresh(self) -> None:
         """Follow directories that have come or gone since the last call; cheap, called once a cycle."""
-        wanted = {_nearest(directory) for directory in self._directories}
+        wanted = {_identity(_nearest(directory)) for directory in self._directories}
         if wanted == self._watched:
             return
         self._observer.unschedule_all()
         self._watched = set()
-        for directory in sorted(wanted):
+        for directory, inode in sorted(wanted):
             try:
-                self._observer.schedule(self._handler, str(directory), recursive=False)
+                self._observer.schedule(self._handler, directory, recursive=False)
             except OSError:
                 continue  # vanished meanwhile, or no inotify watch left: the resync looks anyway
-            self._watched.add(directory)
+            self._watched.add((directory, inode))
 
     def close(self) -> None:
         self._observer.stop()
@@ -67,3 +67,11 @@ def _nearest(directory: Path) -> Path:
     while not directory.is_dir() and directory != directory.parent:
         directory = directory.parent
     return directory
+
+
+def _identity(directory: Path) -> tuple[str, int]:
+    """Path and inode: a folder that was removed and made again has lost its watch."""
+    try:
+        return str(directory), directory.stat().st_ino
+    except OSError:
+        return str(directory), 0

@@ -58,6 +58,17 @@ def test_a_folder_that_comes_later_is_noticed_and_then_followed(
     assert rung.wait(LONG)
 
 
+def test_a_folder_that_was_made_again_is_followed_again(tmp_path: Path, watch: Watch, rung: threading.Event) -> None:
+    (tmp_path / "conf.d").rename(tmp_path / "old")
+    (tmp_path / "conf.d").mkdir()
+    watch.refresh()
+    rung.clear()
+
+    (tmp_path / "conf.d/a.yaml").write_text("x")
+
+    assert rung.wait(LONG)
+
+
 @pytest.mark.parametrize(
     ("event", "rings"),
     [
