@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from reconciler.actions import Action, Outcome, Result, Retry, StartEngine, WriteKnob
+from reconciler.model import EngineTask
 
+ENGINE = "engine"  # in a key: the tracking loop, where others name a knob
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 300.0
 
@@ -12,14 +14,19 @@ Key = tuple[str, str]
 
 def key(action: Action) -> Key:
     """(workload, what): what a failure of this action holds back."""
-    return action.workload, str(getattr(action, "knob", "engine"))
+    return action.workload, str(getattr(action, "knob", ENGINE))
 
 
 def advance(retries: Mapping[Key, Retry], outcomes: Iterable[Outcome], now: float, jitter: float) -> dict[Key, Retry]:
-    """The retries after these outcomes. `jitter` 0..1 spreads nodes and workloads over half of each delay."""
-    result = dict(retries)
+    """The retries after these outcomes. `jitter` 0..1 spreads nodes and workloads over half of each delay.
+
+    A loop that could be started has not succeeded yet: its retry is dropped when it has lived for a while.
+    """
+    result = {where: retry for where, retry in retries.items() if not _outlived(where, retry, now)}
     for outcome in outcomes:
         where = key(outcome.action)
+        if outcome.result is Result.DONE and isinstance(outcome.action, StartEngine):
+            continue
         if outcome.result in (Result.DONE, Result.GONE):
             result.pop(where, None)
         elif outcome.result is not Result.SKIPPED:
@@ -30,6 +37,16 @@ def advance(retries: Mapping[Key, Retry], outcomes: Iterable[Outcome], now: floa
 def next_deadline(retries: Mapping[Key, Retry]) -> float | None:
     """The earliest moment at which something may be tried again."""
     return min((retry.not_before for retry in retries.values() if not retry.rejected), default=None)
+
+
+def died(retries: Mapping[Key, Retry], task: EngineTask, message: str, now: float, jitter: float) -> dict[Key, Retry]:
+    """The retries after a loop has ended by itself."""
+    outcome = Outcome(action=StartEngine(workload=task.workload, task=task), result=Result.BUSY, message=message)
+    return advance(retries, [outcome], now, jitter)
+
+
+def _outlived(where: Key, retry: Retry, now: float) -> bool:
+    return where[1] == ENGINE and not retry.rejected and now > retry.not_before + LONGEST_SECONDS
 
 
 def _failed(before: Retry | None, outcome: Outcome, now: float, jitter: float) -> Retry:

@@ -3,10 +3,11 @@
 import pytest
 
 from reconciler import backoff
-from reconciler.actions import Outcome, Result, Retry, StopEngine, WriteKnob
-from reconciler.model import Knob
+from reconciler.actions import Outcome, Result, Retry, StartEngine, StopEngine, WriteKnob
+from reconciler.model import AgeConfig, EngineConfig, EngineTask, Knob
 
 WRITE = WriteKnob(workload="w", cgroup="/w", inode=1, knob=Knob.MEMORY_HIGH, value="4096", seen="max")
+TASK = EngineTask(workload="w", config=EngineConfig(policy=AgeConfig(interval_ms=1000)), tracker="referenced")
 KEY = ("w", "memory.high")
 
 
@@ -42,6 +43,18 @@ def test_skipped_changes_nothing() -> None:
     before = after(Result.BUSY)
 
     assert backoff.advance(before, [Outcome(action=WRITE, result=Result.SKIPPED)], 999.0, 0.0) == before
+
+
+def test_a_loop_that_keeps_dying_is_started_ever_more_rarely_until_it_lives() -> None:
+    retries: dict[backoff.Key, Retry] = {}
+    started = Outcome(action=StartEngine(workload="w", task=TASK), result=Result.DONE)
+    for _ in range(3):
+        retries = backoff.died(retries, TASK, "boom", 100.0, 0.0)
+        retries = backoff.advance(retries, [started], 100.0, 0.0)
+
+    assert retries[("w", "engine")].not_before == 104.0
+    assert "boom" in retries[("w", "engine")].reason
+    assert backoff.advance(retries, [], 104.0 + backoff.LONGEST_SECONDS + 1, 0.0) == {}
 
 
 def test_engine_failures_have_a_key_of_their_own() -> None:
