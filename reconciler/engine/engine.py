@@ -51,6 +51,7 @@ class Engine:
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
         self._budget = Bucket(*_budget(settings), clock)
+        self._paused = False
         self._around = Surroundings(
             tree=tree,
             features=features,
@@ -61,6 +62,7 @@ class Engine:
             epoch=clock(),
             output=output,
             target=target,
+            paused=lambda: self._paused,
         )
         self._sessions: dict[str, Session] = {}
         self._dead: dict[str, EngineReport] = {}
@@ -102,8 +104,9 @@ class Engine:
             session = self._sessions.get(workload)
         return session.accessed(tuple(limits)) if session is not None else AccessedTable()
 
-    def update(self, features: Features, settings: EngineSettings) -> None:
-        """New loops see the new features; the budget changes for all."""
+    def update(self, features: Features, settings: EngineSettings, *, paused: bool = False) -> None:
+        """New loops see the new features; the budget changes for all; while `paused` all track and none moves."""
+        self._paused = paused
         self._budget.set_rate(*_budget(settings))
         with self._lock:
             self._around = replace(self._around, features=features)

@@ -49,6 +49,7 @@ class Surroundings:
     epoch: float  # when the engine started, on that clock
     output: Callable[[str, str], None]  # workload, text of a routine
     target: Target
+    paused: Callable[[], bool] = lambda: False
 
 
 class Session:
@@ -276,6 +277,9 @@ class Session:
 
     def _allowed(self) -> frozenset[int]:
         """Kinds of pages that may leave now, after a look at the brakes."""
+        if self._around.paused():
+            self._brake = "paused: `ebbtide resume` goes on"
+            return frozenset()
         now, limits = self._around.clock(), self.task.brakes
         signals = self._gauges.read(now, self._brake_directories(), self._out_bytes())
         self._hold = brakes.hold(self._hold, brakes.hurts(limits, signals), now)
