@@ -51,7 +51,6 @@ WRITES = [
     ("memory.current", "0", errno.EINVAL),
     ("memory.events", "0", errno.EINVAL),
     ("memory.reclaim", "garbage", errno.EINVAL),
-    ("memory.reclaim", "64M", errno.EAGAIN),
     ("memory.reclaim", "0", None),
     ("memory.nonsense", "0", errno.ENOENT),
     ("cgroup.procs", "4194305", errno.ESRCH),
