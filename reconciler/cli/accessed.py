@@ -1,0 +1,52 @@
+"""`ebbtide accessed WORKLOAD`: its memory by the time since the last access, in memtierd's table."""
+
+import argparse
+import json
+from typing import Any
+
+from reconciler.cli import options, published, select
+from reconciler.cli.failure import Exit, Failure
+
+TIMES = "0,5s,30s,2m,10m,1h,0"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workload", metavar="WORKLOAD", help="namespace/pod/container, or an id")
+    parser.add_argument(
+        "-t", "--times", default=TIMES, help=f"limits of the rows; a 0 at the end is for ever ({TIMES})"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from reconciler.engine import accessed  # numpy is heavy
+
+    common = options.of(args)
+    try:
+        limits = accessed.limits_of(args.times)
+    except ValueError as error:
+        raise Failure("--times", str(error), code=Exit.USAGE) from error
+    standing = published.read(common)
+    names = {workload.id: workload.name for workload in standing.report.workloads}
+    workload = select.one(names, args.workload)
+    document = {"version": 1, "workload": workload, "name": names[workload], **ask(common, workload, limits)}
+    table = published.load(accessed.AccessedTable, document)
+    print(json.dumps(document, indent=2) if common.json else table.text())
+    return Exit.FINE
+
+
+def ask(common: options.Options, workload: str, limits: tuple[float, ...]) -> dict[str, Any]:
+    """The daemon's answer; only its tracking loop knows."""
+    from reconciler.control import client  # gRPC is heavy
+
+    try:
+        with client.Client(common.socket) as ends:
+            return ends.accessed(workload, limits)
+    except client.Unknown as error:
+        hint = "its class needs a `memtierdconfig`; `ebbtide explain` shows what it has"
+        raise Failure(workload, str(error), hint=hint, code=Exit.UNKNOWN) from error
+    except client.Wrong as error:
+        raise Failure("--times", str(error), code=Exit.USAGE) from error
+    except client.Forbidden as error:
+        raise Failure("the daemon", str(error), hint="try as root", code=Exit.PRIVILEGE) from error
+    except client.Unavailable as error:
+        raise Failure("the daemon", str(error), hint=published.START_HINT, code=Exit.STOPPED) from error

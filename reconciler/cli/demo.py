@@ -1,0 +1,242 @@
+"""`ebbtide demo`: the main job on this machine within a minute, with a live table and a verdict."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reconciler import tracking
+from reconciler.cli import daemon_link, options, published, render
+from reconciler.cli.failure import Exit, Failure
+from reconciler.cli.options import Options
+from reconciler.cli.render import GREEN, RED, Column, Page
+from reconciler.model import Features, OnMissingTracker, TrackerConfig
+from reconciler.quantities import human_bytes
+from reconciler.report import EngineReport, Report
+
+if TYPE_CHECKING:
+    from reconciler import demo
+
+NAMES = {
+    "idle": "cold memory",
+    "file-cold": "cold file",
+    "write": "written memory",
+    "read": "read memory",
+    "file-hot": "read file",
+}
+COLUMNS = (
+    Column(title="RANGE"),
+    Column(title="SIZE", right=True),
+    Column(title="IN MEMORY", right=True),
+    Column(title="OUT", right=True),
+    Column(title=""),
+)
+AGES = (0.0, 2.0, 5.0, 10.0, 0.0)
+SETTLE_SECONDS = 6.0  # goes on looking after the cold memory left: hot memory must not follow
+BAR = 24
+"""Widest bar of the live table, in characters."""
+ROOT_NEEDED = "it starts a daemon that looks at another process's pages (/proc/PID/clear_refs, process_madvise)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=50.0, help="give up after this long (50)")
+    parser.add_argument(
+        "--folder", default="", metavar="DIR", help="on a disk; a private folder is made and removed there"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    require_root(os.geteuid())
+    from reconciler import demo
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C: everything is undone
+    common = options.of(args)
+    screen = Screen(page=render.page(color=common.color, legend=common.legend), live=sys.stdout.isatty())
+    with demo.stage(_folder(args.folder)) as stage:
+        show = Show(stage=stage, screen=screen, deadline=time.monotonic() + args.seconds)
+        show.introduce()
+        with contextlib.suppress(KeyboardInterrupt):
+            show.watch()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # undoing is quick, and must not be left half done
+        if not show.sights:
+            return Exit.INTERRUPTED
+        verdict = demo.judge(stage.ranges, show.sights)
+        words = summary(verdict, show.report, screen.page)
+    print("\n".join(words))
+    return Exit.FINE if verdict.left and verdict.stayed else Exit.FOUND
+
+
+def require_root(uid: int) -> None:
+    if uid != 0:
+        raise Failure("demo", f"needs root: {ROOT_NEEDED}", hint="sudo ./run demo", code=Exit.PRIVILEGE)
+
+
+def _folder(wish: str) -> Any:
+    from reconciler import demo
+
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+        mounts = file.read()
+    try:
+        return demo.disk_folder([wish] if wish else demo.usual_folders(), mounts)
+    except LookupError as error:
+        raise Failure("demo", str(error), hint="name a folder on a disk with --folder") from error
+
+
+@dataclass(slots=True)
+class Screen:
+    """Where frames go: over each other on a terminal, one short line every other second on a pipe."""
+
+    page: Page
+    live: bool
+    drawn: int = 0
+    next_line: float = 0.0
+
+    def draw(self, frame: list[str], line: str) -> None:
+        if self.live:
+            back = f"\x1b[{self.drawn}F\x1b[J" if self.drawn else ""
+            print(back + "\n".join(frame), flush=True)
+            self.drawn = len(frame)
+        elif time.monotonic() >= self.next_line:
+            print(line, flush=True)
+            self.next_line = time.monotonic() + 2
+
+
+@dataclass(slots=True)
+class Show:
+    stage: "demo.Stage"
+    screen: Screen
+    deadline: float
+    begin: float = field(default_factory=time.monotonic)
+    sights: list["demo.Sight"] = field(default_factory=list)
+    report: EngineReport | None = None
+
+    def introduce(self) -> None:
+        from sysfs import probe
+
+        sizes = ", ".join(f"{NAMES[each.role]} {human_bytes(each.size)}" for each in self.stage.ranges)
+        print(f"An exerciser (pid {self.stage.exerciser.pid}) holds: {sizes}.")
+        print("It touches what is not cold ten times a second. A class file asks to page out what is idle for 5 s.")
+        print(tracker_words(probe.features(self.stage.tree)))
+        print(f"Everything is in {self.stage.folder} and is gone in the end; Ctrl-C ends it sooner.\n", flush=True)
+
+    def watch(self) -> None:
+        """Look twice a second, until the cold memory has been out for a while, or the time is over."""
+        from reconciler import demo
+
+        settled = float("inf")
+        while time.monotonic() < min(self.deadline, settled + SETTLE_SECONDS):
+            if trouble := self.stage.trouble():
+                raise Failure("demo", trouble)
+            self.sights.append(self.stage.look())
+            self.report = engine_report(self.options)
+            self.screen.draw(list(self.frame()), self.line())
+            if demo.judge(self.stage.ranges, self.sights).left:
+                settled = min(settled, time.monotonic())
+            time.sleep(0.5)
+
+    @property
+    def options(self) -> Options:
+        return Options(state_dir=str(self.stage.folder / "state"), run_dir=str(self.stage.run_dir))
+
+    def frame(self) -> Iterator[str]:
+        yield f"{time.monotonic() - self.begin:3.0f} s  {engine_words(self.report)}"
+        yield ""
+        yield from render.table(self.screen.page, COLUMNS, self.rows())
+        yield ""
+        yield from ages(self.options, self.screen.page)
+
+    def rows(self) -> list[list[str]]:
+        rows = []
+        for each, resident in zip(self.stage.ranges, self.sights[-1].resident, strict=True):
+            out = each.size - resident
+            bar = "█" * (BAR * resident // each.size) + "·" * -(-BAR * out // each.size)
+            rows.append([NAMES[each.role], human_bytes(each.size), human_bytes(resident), human_bytes(out), bar])
+        return rows
+
+    def line(self) -> str:
+        parts = [f"{name} {inside} of {size} in memory" for name, size, inside, _, _ in self.rows()]
+        return f"{time.monotonic() - self.begin:3.0f} s  {', '.join(parts)}"
+
+
+def tracker_words(features: Features) -> str:
+    """Which tracker `auto` takes here, and why none of the others."""
+    chosen = tracking.choose(TrackerConfig(), OnMissingTracker.AUTO, features, moves=True).tracker
+    if not chosen:
+        raise Failure("demo", "no tracker works on this kernel", hint="`ebbtide doctor` says how to enable one")
+    reasons = [f"{name} does not work here ({why})" for name in tracking.NEEDS if (why := lacks(name, features))]
+    others = "; ".join(reasons) or "all others work here, too"
+    return f"Pages are tracked by `{chosen}`: {others}."
+
+
+def lacks(tracker: str, features: Features) -> str:
+    found = {name: features.features.get(name) for name in tracking.missing(tracker, features)}
+    return ", ".join(f"{name}: {feature.detail if feature else 'unknown'}" for name, feature in found.items())
+
+
+def engine_report(common: Options) -> EngineReport | None:
+    """The loop's own figures, from the daemon's report or, fresher, from its control socket."""
+    from reconciler.control import client
+
+    if daemon_link.report(common) is None:
+        return None
+    try:
+        with client.Client(common.socket) as ends:
+            report = published.load(Report, ends.status())
+    except client.Unavailable:
+        return None
+    return next((workload.engine for workload in report.workloads), None)
+
+
+def engine_words(report: EngineReport | None) -> str:
+    if report is None:
+        return "the daemon starts"
+    figures = f"{report.scans} scans, asked {human_bytes(report.advised_bytes)}"
+    moved = f"left {human_bytes(report.paged_out_bytes)}, came back {human_bytes(report.came_back_bytes)}"
+    stopped = f"; {report.error or report.brake}" if report.error or report.brake else ""
+    return f"tracker {report.tracker}: {figures}, {moved}{stopped}"
+
+
+def ages(common: Options, page: Page) -> list[str]:
+    """The exerciser's memory by the time since its last access, as the daemon's loop knows it."""
+    from reconciler import demo
+    from reconciler.control import client
+    from reconciler.engine.accessed import AccessedTable
+
+    try:
+        with client.Client(common.socket) as ends:
+            table = published.load(AccessedTable, ends.accessed(demo.WORKLOAD, AGES))
+    except (client.Unavailable, client.Unknown):
+        return []
+    total = sum(row.bytes for row in table.rows) or 1
+    columns = (Column(title="LAST ACCESS"), Column(title="MEMORY", right=True), Column(title=""))
+    rows = [
+        [_bucket(row.at_least, row.below), human_bytes(row.bytes), "█" * (BAR * row.bytes // total)]
+        for row in table.rows
+    ]
+    return render.table(page, columns, rows)
+
+
+def _bucket(low: float, high: float) -> str:
+    return f"{low:g} to {high:g} s ago" if high else f"longer than {low:g} s ago"
+
+
+def summary(verdict: "demo.Verdict", report: EngineReport | None, page: Page) -> list[str]:
+    cold = f"{human_bytes(verdict.cold - verdict.missed)} of {human_bytes(verdict.cold)} left memory"
+    hot = f"{human_bytes(verdict.taken)} of {human_bytes(verdict.hot)} was taken"
+    own = f"the daemon's own figures: {engine_words(report)}"
+    return [
+        "",
+        f"{_word(page, verdict.left)}  cold memory: {cold}, {human_bytes(verdict.missed)} was missed",
+        f"{_word(page, verdict.stayed)}  hot memory:  {hot} wrongly",
+        f"      {own}",
+    ]
+
+
+def _word(page: Page, good: bool) -> str:  # noqa: FBT001  a verdict, not a switch
+    return page.paint("good", GREEN) if good else page.paint("BAD ", RED)

@@ -1,0 +1,216 @@
+"""The main job in a private folder: an exerciser with known hot and cold memory, a class, a record, and the daemon.
+
+What is shown and judged does not come from the daemon: this module looks at the exerciser's memory itself, anonymous
+pages by pagemap's present bit, file pages by mincore(2), which says whether they are in memory at all.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reconciler import children, exercise, files
+from sysfs import pagemap, residency, swap
+from sysfs.tree import Tree
+
+MIB = 1 << 20
+COLD, HOT = ("idle", "file-cold"), ("write", "read", "file-hot")
+IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"}  # their pages cannot leave memory without swap
+SWAPOUT_SECONDS = 5
+LEFT_ENOUGH, TAKEN_AT_MOST = 0.9, 0.02  # of the cold pages, of the hot pages
+WORKLOAD, CLASS = "demo", "page-out-idle-data"
+CLASSES = """\
+engine:
+  cpupercent: 25
+classes:
+  - name: {name}
+    memtierdconfig:
+      policy:
+        name: age
+        config:
+          intervalms: 1000
+          swapoutms: {swapout}
+          pagetypes: [{pages}]
+          pidwatcher:
+            name: pidlist
+            config:
+              pids: [{pid}]
+          tracker:
+            name: auto
+            config:
+              pagesinregion: 512
+              maxcountperregion: 1
+              scanintervalms: 1000
+              regionsupdatems: 2000
+          mover:
+            intervalms: 20
+            bandwidth: 200
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """A stretch of the exerciser's memory, and what it does with it."""
+
+    role: str
+    start: int
+    end: int
+    path: str = ""
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one look at the exerciser showed."""
+
+    resident: tuple[int, ...]  # bytes in memory, for each range
+    major_faults: int  # pages that had to be read back since the first look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    cold: int  # bytes
+    missed: int  # cold bytes still in memory
+    hot: int
+    taken: int  # hot bytes that were taken, although they were in use
+
+    @property
+    def left(self) -> bool:
+        return self.cold - self.missed >= LEFT_ENOUGH * self.cold
+
+    @property
+    def stayed(self) -> bool:
+        return self.taken <= TAKEN_AT_MOST * self.hot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """The running demo."""
+
+    folder: Path
+    tree: Tree
+    ranges: tuple[Range, ...]
+    exerciser: children.Child
+    daemon: children.Child
+    first_faults: int
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / "run"
+
+    def look(self) -> Sight:
+        faults = major_faults(self.tree, self.exerciser.pid) - self.first_faults
+        resident = tuple(resident_bytes(self.tree, self.exerciser.pid, each) for each in self.ranges)
+        return Sight(resident=resident, major_faults=faults)
+
+    def trouble(self) -> str:
+        """Why it cannot go on; "" = it can."""
+        for name, child in (("daemon", self.daemon), ("exerciser", self.exerciser)):
+            if child.ended() is not None:
+                return f"the {name} ended by itself (status {child.ended()}):\n{child.last_words()}"
+        return ""
+
+
+def judge(ranges: Sequence[Range], sights: Sequence[Sight]) -> Verdict:
+    """Cold memory by the last look; hot memory by the worst look of each range, or by what had to be read back."""
+    cold = [index for index, each in enumerate(ranges) if each.role in COLD]
+    hot = [index for index, each in enumerate(ranges) if each.role in HOT]
+    absent = sum(max(ranges[index].size - sight.resident[index] for sight in sights) for index in hot)
+    read_back = sights[-1].major_faults * exercise.PAGE
+    size = sum(ranges[index].size for index in hot)
+    return Verdict(
+        cold=sum(ranges[index].size for index in cold),
+        missed=sum(sights[-1].resident[index] for index in cold),
+        hot=size,
+        taken=min(max(absent, read_back), size),
+    )
+
+
+@contextmanager
+def stage(where: Path) -> Iterator[Stage]:
+    """Start everything below a new folder in `where`; in the end all of it is gone."""
+    with ExitStack() as undo:
+        folder = Path(tempfile.mkdtemp(prefix="ebbtide-demo-", dir=where))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        tree = Tree()
+        swapping = swap.read(tree).free_bytes > 256 * MIB
+        exerciser = children.python(exerciser_command(folder, swapping=swapping), folder / "exerciser.log")
+        undo.callback(exerciser.end)
+        ranges = truth(exerciser)
+        write_configuration(folder, exerciser.pid, swapping=swapping)
+        daemon = children.python(daemon_command(folder), folder / "daemon.log")
+        undo.callback(daemon.end)
+        faults = major_faults(tree, exerciser.pid)
+        yield Stage(folder=folder, tree=tree, ranges=ranges, exerciser=exerciser, daemon=daemon, first_faults=faults)
+
+
+def exerciser_command(folder: Path, *, swapping: bool) -> list[str]:
+    """Cold and hot, anonymous and mapped from a file; without swap anonymous memory has nowhere to go."""
+    idle = ["--idle", "64M"] if swapping else []
+    mapped = ["--file", f"{folder}/cold:64M", "--hot-file", f"{folder}/hot:32M"]
+    return [exercise.__file__, *idle, "--write", "16M", "--read", "16M", *mapped, "--nohugepage", "--with-parent"]
+
+
+def truth(exerciser: children.Child) -> tuple[Range, ...]:
+    line = exerciser.output.readline()
+    if not line:
+        exerciser.process.wait()
+        raise RuntimeError(f"the exerciser did not start:\n{exerciser.last_words()}")
+    return tuple(Range(**each) for each in json.loads(line)["ranges"])
+
+
+def write_configuration(folder: Path, pid: int, *, swapping: bool) -> None:
+    """A class file and a record, as an administrator would write them by hand."""
+    for name in ("conf.d", "state/workloads.d", "run"):
+        (folder / name).mkdir(mode=0o700, parents=True)
+    pages = "anon, file" if swapping else "file"
+    text = CLASSES.format(name=CLASS, swapout=SWAPOUT_SECONDS * 1000, pages=pages, pid=pid)
+    files.write_atomically(folder / "conf.d/demo.yaml", text)
+    record = {"id": WORKLOAD, "pids": [pid], "class": CLASS}
+    files.write_atomically(folder / f"state/workloads.d/{WORKLOAD}.json", json.dumps(record))
+
+
+def daemon_command(folder: Path) -> list[str]:
+    where = [f"--config-dir={folder}/conf.d", f"--state-dir={folder}/state", f"--run-dir={folder}/run"]
+    return ["-m", "reconciler", "daemon", *where]
+
+
+def resident_bytes(tree: Tree, pid: int, each: Range) -> int:
+    """How much of a range is in memory now."""
+    if each.path:
+        found = residency.resident(tree, pid, (each.start, each.end), 0, each.size)
+        return int(np.count_nonzero(found)) * exercise.PAGE
+    with pagemap.Pagemap(tree, pid, exercise.PAGE) as opened:
+        present = opened.entries(each.start, each.end) >> np.uint64(63)
+    return int(np.count_nonzero(present)) * exercise.PAGE
+
+
+def major_faults(tree: Tree, pid: int) -> int:
+    """Field 12 of proc_pid_stat(5); the name in field 2 may hold spaces and parentheses."""
+    return int(tree.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[9])
+
+
+def disk_folder(candidates: Iterable[str], mounts: str) -> Path:
+    """The first folder on a real file system; LookupError when there is none. `mounts`: /proc/self/mounts."""
+    points = {fields[1]: fields[2] for fields in map(str.split, mounts.splitlines())}
+    for candidate in candidates:
+        path = Path(os.path.realpath(candidate))
+        above = [str(path), *map(str, path.parents)]
+        kind = next((points[point] for point in above if point in points), "")
+        if kind not in IN_MEMORY and os.access(path, os.W_OK):
+            return path
+    raise LookupError("no writable folder on a disk; tmpfs pages cannot leave memory")
+
+
+def usual_folders() -> list[str]:
+    return ["/var/tmp", tempfile.gettempdir(), os.getcwd(), os.path.dirname(sys.executable)]  # noqa: S108  looked at only

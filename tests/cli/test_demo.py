@@ -1,0 +1,99 @@
+"""`ebbtide demo`: its verdict as a table, and the whole of it where this machine allows that."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler import demo
+from reconciler.cli import demo as verb
+from reconciler.cli.failure import Exit, Failure
+from reconciler.cli.render import Page
+from reconciler.demo import MIB, Range, Sight
+from reconciler.exercise import PAGE
+
+ROOT = Path(__file__).parents[2]
+COLD = Range(role="file-cold", start=0, end=100 * MIB)
+HOT = Range(role="write", start=200 * MIB, end=300 * MIB)
+WARM = Range(role="file-hot", start=400 * MIB, end=500 * MIB)
+
+
+def sight(*resident: int, faults: int = 0) -> Sight:
+    return Sight(resident=tuple(each * MIB for each in resident), major_faults=faults)
+
+
+@pytest.mark.parametrize(
+    ("sights", "left", "stayed"),
+    [
+        ([sight(0, 100, 100)], True, True),
+        ([sight(100, 100, 100), sight(10, 100, 100)], True, True),
+        ([sight(100, 100, 100), sight(11, 100, 100)], False, True),
+        ([sight(0, 100, 100), sight(100, 100, 100)], False, True),  # it left and came back
+        ([sight(0, 98, 98)], True, True),
+        ([sight(0, 98, 97)], True, False),
+        ([sight(0, 50, 100), sight(0, 100, 100)], True, False),  # taken for a moment
+        ([sight(0, 97, 100), sight(0, 100, 97)], True, False),  # a little here, a little there
+        ([sight(0, 100, 100, faults=4 * MIB // PAGE)], True, True),
+        ([sight(0, 100, 100, faults=5 * MIB // PAGE)], True, False),  # taken and back between two looks
+    ],
+)
+def test_the_verdict(sights: list[Sight], left: bool, stayed: bool) -> None:
+    verdict = demo.judge([COLD, HOT, WARM], sights)
+
+    assert (verdict.left, verdict.stayed) == (left, stayed)
+
+
+def test_the_verdict_in_words() -> None:
+    words = "\n".join(verb.summary(demo.judge([COLD, HOT], [sight(25, 100)]), None, Page()))
+
+    assert "BAD   cold memory: 75M of 100M left memory, 25M was missed" in words
+    assert "good  hot memory:  0B of 100M was taken wrongly" in words
+
+
+@pytest.mark.parametrize(
+    ("mounts", "found"),
+    [
+        ("/dev/a / ext4 rw 0 0", "first"),
+        ("/dev/a / ext4 rw 0 0\ntmpfs {}/first tmpfs rw 0 0", "second"),
+        ("tmpfs / tmpfs rw 0 0\n/dev/b {}/second xfs rw 0 0", "second"),
+        ("/dev/a / ext4 rw 0 0\ntmpfs {} tmpfs rw 0 0\n/dev/b {}/second xfs rw 0 0", "second"),
+    ],
+)
+def test_files_go_to_a_disk(tmp_path: Path, mounts: str, found: str) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    folders = [str(tmp_path / "missing"), str(tmp_path / "first"), str(tmp_path / "second")]
+
+    assert demo.disk_folder(folders, mounts.format(tmp_path, tmp_path)) == tmp_path / found
+
+
+def test_no_disk_at_all(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match="tmpfs pages cannot leave memory"):
+        demo.disk_folder([str(tmp_path)], "tmpfs / tmpfs rw 0 0")
+
+
+def test_not_root() -> None:
+    with pytest.raises(Failure, match="needs root") as failure:
+        verb.require_root(1000)
+
+    assert failure.value.code is Exit.PRIVILEGE
+
+
+@pytest.mark.skipif(importlib.util.find_spec("reconciler.cli.daemon") is None, reason="the daemon is not there yet")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="this kernel has no CONFIG_PROC_PAGE_MONITOR")
+def test_the_whole_demo() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", "demo"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "good  cold memory" in done.stdout
+    assert "good  hot memory" in done.stdout
+    folder = re.search(r"Everything is in (\S+) ", done.stdout)
+    assert folder
+    assert not os.path.exists(folder[1])
