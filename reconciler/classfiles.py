@@ -1,0 +1,129 @@
+"""Finds and reads class files by the rules of systemd's drop-ins (systemd-system.conf(5), "Configuration Directories").
+
+The same file name in a higher directory replaces the whole file; an empty one, or a link to /dev/null, masks it. What
+is left is sorted by name, whatever its directory. Only `*.yaml` and `*.yml`: `*.conf` in /etc/nri/conf.d belongs to
+the container runtime. Classes decide about other people's memory with root's power, so a file that others may change
+is refused.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+
+from reconciler.declarations import ClassText
+from reconciler.documents import MOST_BYTES
+from reconciler.model import Problem
+
+DEFAULT_DIRECTORIES = ("/etc/nri/conf.d", "/run/nri/conf.d", "/usr/local/lib/nri/conf.d", "/usr/lib/nri/conf.d")
+
+_SUFFIXES = (".yaml", ".yml")
+# Editors, package managers and Kubernetes (whose ConfigMap volumes keep the real files below ..data) leave these.
+_IGNORED = re.compile(r"^\.|~$|\.dpkg-[a-z]+$|\.rpm(new|save|orig)$|\.ucf-[a-z]+$")
+_OURS = re.compile(r"^\s*-?\s*(classes|memtierdconfig|allowswap|swaplimitratio|unifiedannotations)\s*:", re.MULTILINE)
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def read(directories: Sequence[str], named: Sequence[str] = ()) -> tuple[ClassText, ...]:
+    """The class files in merge order: `directories` from the highest on, then `named` ones, which win over all."""
+    chosen: dict[str, str] = {}
+    unreadable: list[ClassText] = []
+    for directory in directories:
+        try:
+            names = sorted(os.listdir(directory))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            unreadable.append(_refused(directory, f"cannot be read: {error.strerror}", "is it a directory?"))
+            continue
+        for name in filter(_is_class_file, names):
+            chosen.setdefault(name, os.path.join(directory, name))
+    found = [_read(chosen[name]) for name in sorted(chosen) if not _masks(chosen[name])]
+    return (*unreadable, *found, *(_read(path) for path in named))
+
+
+def conf_lookalikes(directories: Sequence[str]) -> tuple[str, ...]:
+    """`*.conf` files with our keys in them: written for nri-plugins, or with the wrong ending. Nobody reads them."""
+    return tuple(path for directory in directories for path in _conf_files(directory) if _looks_ours(path))
+
+
+def _conf_files(directory: str) -> Iterator[str]:
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return
+    yield from (os.path.join(directory, name) for name in names if name.endswith(".conf") and name[0] != ".")
+
+
+def _looks_ours(path: str) -> bool:
+    try:
+        with open(_open(path), "rb") as file:
+            return _OURS.search(file.read(MOST_BYTES).decode(errors="replace")) is not None
+    except OSError:
+        return False
+
+
+def _is_class_file(name: str) -> bool:
+    return name.endswith(_SUFFIXES) and not _IGNORED.search(name)
+
+
+def _masks(path: str) -> bool:
+    """Empty, or /dev/null by any number of links. What cannot be looked at is no mask: it will be complained about."""
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return False
+    if stat.S_ISREG(seen.st_mode):
+        return seen.st_size == 0
+    return os.path.realpath(path) == os.devnull
+
+
+def _read(path: str) -> ClassText:
+    try:
+        with open(_open(path), "rb") as file:
+            trouble = _distrust(path, os.fstat(file.fileno()))
+            data = b"" if trouble else file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return _refused(path, "no such file", "a dangling link? to mask a file, link it to /dev/null")
+    except OSError as error:
+        return _refused(path, f"cannot be read: {error.strerror}", "")
+    if trouble:
+        return _refused(path, *trouble)
+    if len(data) > MOST_BYTES:
+        return _refused(path, "larger than 1 MiB", "a configuration of this size is surely a mistake; split it")
+    return _decoded(path, data)
+
+
+def _open(path: str) -> int:
+    # Not blocking: a FIFO with a nice name must not stop the daemon.
+    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+
+
+def _decoded(path: str, data: bytes) -> ClassText:
+    try:
+        return ClassText(path=path, name=os.path.basename(path), text=data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        said = f"not valid UTF-8: the byte 0x{data[error.start]:02x} cannot stand here"
+        return _refused(path, said, "save the file as UTF-8", line, column)
+
+
+def _distrust(path: str, seen: os.stat_result) -> tuple[str, str] | None:
+    """Why this file must not decide anything, and what to do about it."""
+    if not stat.S_ISREG(seen.st_mode):
+        return "not a regular file", "replace it with one"
+    folder = os.path.dirname(os.path.realpath(path))
+    for place, status, kind in ((path, seen, "file"), (folder, os.stat(folder), "directory")):
+        if status.st_uid not in {0, os.geteuid()}:
+            said = f"the {kind} {place} belongs to user {status.st_uid}, who could make this daemon do anything"
+            return said, f"chown root {place}"
+        sticky = kind == "directory" and status.st_mode & stat.S_ISVTX  # others may add, not replace
+        if status.st_mode & _OTHERS_MAY_WRITE and not sticky:
+            return f"the {kind} {place} may be written by others than its owner", f"chmod go-w {place}"
+    return None
+
+
+def _refused(path: str, message: str, hint: str, line: int = 0, column: int = 0) -> ClassText:
+    problem = Problem(where=path, message=message, hint=hint, line=line, column=column)
+    return ClassText(path=path, name=os.path.basename(path), problem=problem)

@@ -1,0 +1,222 @@
+"""One class file: its text made into typed declarations, each with the line that gave it; `classes` merges them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler import checking, documents, knobs, quantities
+from reconciler.documents import Document, step
+from reconciler.memtierd import config as memtierd
+from reconciler.model import (
+    EngineConfig,
+    Knob,
+    Mode,
+    OnError,
+    OnMissingTracker,
+    OnStop,
+    Origin,
+    Problem,
+    Severity,
+    StaticWorkload,
+)
+
+CGROUP_MOUNT = "/sys/fs/cgroup"  # people copy whole paths from there
+_CLASS_WORDS = {"onstop": OnStop, "onmissingtracker": OnMissingTracker, "mode": Mode}
+_LISTS = {"nri.allowannotations", "unifiedannotations"}
+_PERCENTAGES = {
+    "engine.cpupercent",
+    "engine.brakes.pressurepercent",
+    "engine.brakes.refaultpercent",
+    "engine.brakes.swapusedpercent",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassText:
+    """A class file as it was read, or why it was not."""
+
+    path: str
+    name: str  # of the file: what masks and sorts
+    text: str = ""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A value and where it stands."""
+
+    value: Any
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedFile:
+    """A class file without errors. `settings` holds the node's keys ("nri.onerror", "engine.brakes.refaultpercent")."""
+
+    path: str
+    text: str = field(default="", repr=False)
+    page_size: int = memtierd.USUAL_PAGE
+    classes: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
+    workloads: Mapping[str, StaticWorkload] = field(default_factory=dict)
+    settings: Mapping[str, Given] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()  # warnings and notes
+
+
+def parse(text: ClassText, schema: Mapping[str, Any], page_size: int) -> ParsedFile | tuple[Problem, ...]:
+    """The declarations of a file, or its errors (then with its warnings, too)."""
+    if text.problem is not None:
+        return (text.problem,)
+    document = documents.parse(text.text, text.path)
+    if isinstance(document, tuple):
+        return document
+    problems = [p for p in checking.validate(document, schema) if not _is_memtierds(p.pointer)]
+    if problems:  # the values cannot be trusted to have the right types
+        return (*problems, *_memtierd_problems(document, page_size))
+    reader = _Reader(document=document, page_size=page_size)
+    parsed = reader.read(text)
+    errors = any(problem.severity is Severity.ERROR for problem in reader.problems)
+    return tuple(reader.problems) if errors else parsed
+
+
+def _is_memtierds(pointer: str) -> bool:
+    # memtierd's own reader says more about these, and reads texts inside texts as well.
+    parts = pointer.split("/")
+    return len(parts) > 3 and parts[1] == "classes" and parts[3] == "memtierdconfig"
+
+
+def _memtierd_problems(document: Document, page_size: int) -> Iterator[Problem]:
+    listed = document.value.get("classes") if isinstance(document.value, Mapping) else None
+    for at, entry in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(entry, Mapping) and "memtierdconfig" in entry:
+            pointer = f"/classes/{at}/memtierdconfig"
+            yield from memtierd.read(document, pointer, entry["memtierdconfig"], page_size).problems
+
+
+class _Reader:
+    """Reads a document that the schema has passed, collecting what the schema cannot say."""
+
+    def __init__(self, *, document: Document, page_size: int) -> None:
+        self.document, self.page_size = document, page_size
+        self.problems: list[Problem] = []
+
+    def read(self, text: ClassText) -> ParsedFile:
+        root = self.document.value or {}
+        classes = dict(self._classes(root.get("classes") or []))
+        workloads = dict(self._workloads(root.get("workloads") or []))
+        return ParsedFile(
+            path=text.path,
+            text=text.text,
+            page_size=self.page_size,
+            classes=classes,
+            workloads=workloads,
+            settings=dict(self._settings(root)),
+            problems=tuple(self.problems),
+        )
+
+    def _say(self, pointer: str, message: str, hint: str = "", severity: Severity = Severity.ERROR) -> None:
+        self.problems.append(self.document.problem(pointer, message, hint, severity))
+
+    def _origin(self, pointer: str) -> Origin:
+        return Origin(file=self.document.file, line=self.document.mark(pointer)[0])
+
+    def _given(self, pointer: str, value: object) -> Given:
+        return Given(value=value, origin=self._origin(pointer))
+
+    # -- classes and workloads ---------------------------------------------------------------------------------------
+
+    def _classes(self, listed: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Given]]]:
+        for pointer, entry in self._once("class", "/classes", listed):
+            yield entry["name"], dict(self._class(pointer, entry))
+
+    def _once(self, what: str, pointer: str, listed: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The entries of a list; a name that is there twice is an error at its second place."""
+        first: dict[str, int] = {}
+        for at, entry in enumerate(listed):
+            below = step(pointer, at)
+            name, line = entry["name"], self.document.mark(step(below, "name"))[0]
+            if name in first:
+                said = f'the {what} "{name}" is here twice; the first is in line {first[name]}'
+                self._say(step(below, "name"), said, "give one of them another name, or put both into one entry")
+                continue
+            first[name] = line
+            yield below, entry
+
+    def _class(self, pointer: str, entry: dict[str, Any]) -> Iterator[tuple[str, Given]]:
+        yield "name", self._given(step(pointer, "name"), entry["name"])
+        for key, value in entry.items():
+            at = step(pointer, key)
+            if key == "memory":
+                yield from self._memory(at, value or {})
+            elif key == "memtierdconfig":
+                yield key, self._given(at, self._engine(at, value))
+            elif key != "name":
+                yield key, self._given(at, _CLASS_WORDS[key](value) if key in _CLASS_WORDS else value)
+
+    def _memory(self, pointer: str, entry: dict[str, Any]) -> Iterator[tuple[str, Given]]:
+        for key, raw in entry.items():
+            at = step(pointer, key)
+            try:
+                setting = knobs.parse(Knob(f"memory.{key}"), raw, self._origin(at))
+            except ValueError as error:
+                self._say(at, str(error), f"write {knobs.allowed(Knob(f'memory.{key}'))}")
+                continue
+            yield setting.knob, self._given(at, setting)
+
+    def _engine(self, pointer: str, value: object) -> EngineConfig | None:
+        found = memtierd.read(self.document, pointer, value, self.page_size)
+        self.problems.extend(found.problems)
+        return found.config
+
+    def _workloads(self, listed: list[dict[str, Any]]) -> Iterator[tuple[str, StaticWorkload]]:
+        for pointer, entry in self._once("workload", "/workloads", listed):
+            cgroup = self._cgroup(step(pointer, "cgroup"), entry["cgroup"])
+            origin = self._origin(step(pointer, "name"))
+            yield (
+                entry["name"],
+                StaticWorkload(name=entry["name"], cgroup=cgroup, class_name=entry["class"], origin=origin),
+            )
+
+    def _cgroup(self, pointer: str, path: str) -> str:
+        parts = [part for part in path.removeprefix(CGROUP_MOUNT).split("/") if part]
+        if not parts or {".", ".."} & set(parts):
+            said = "the root cgroup is everything on this node" if not parts else "a path with . or .. is refused"
+            self._say(pointer, said, "name one cgroup, for example /batch.slice")
+        return "/" + "/".join(parts)
+
+    # -- the node ----------------------------------------------------------------------------------------------------
+
+    def _settings(self, root: dict[str, Any]) -> Iterator[tuple[str, Given]]:
+        for key in ("nri", "engine", "unifiedannotations", "mode"):
+            if root.get(key) is not None:
+                yield from self._setting(step("", key), key, root[key])
+
+    def _setting(self, pointer: str, name: str, value: Any) -> Iterator[tuple[str, Given]]:
+        if isinstance(value, Mapping):
+            for key, below in value.items():
+                if below is not None:
+                    yield from self._setting(step(pointer, key), f"{name}.{key}", below)
+        else:
+            yield name, self._given(pointer, self._node_value(pointer, name, value))
+
+    def _node_value(self, pointer: str, name: str, value: Any) -> object:
+        if name in _LISTS:
+            return tuple(self._knob_files(pointer, value))
+        if name in _PERCENTAGES:
+            return self._percentage(pointer, value)
+        return {"mode": Mode, "nri.onerror": OnError}.get(name, lambda same: same)(value)
+
+    def _percentage(self, pointer: str, value: float | str) -> float:
+        percent = quantities.percent_of(value) if isinstance(value, str) else float(value)
+        most = 6400 if pointer.endswith("cpupercent") else 100
+        if not (0 <= percent <= most) or (most > 100 and percent == 0):
+            self._say(pointer, f"{percent:g}% is not between 0 and {most}", "write a smaller percentage")
+        return percent
+
+    def _knob_files(self, pointer: str, listed: list[str]) -> Iterator[str]:
+        known = [str(knob) for knob in Knob]
+        for at, name in enumerate(listed):
+            if name in known:
+                yield name
+            else:
+                said = f'"{documents.shorten(name)}" is no file that Ebbtide sets; pods may not set it either'
+                self._say(step(pointer, at), said, checking.did_you_mean(name, known), Severity.WARNING)
