@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(os.environ.get("VM_CACHE", Path.home() / ".cache/vm"))
 SUITES = ("trixie", "forky")
+FORGET_DAYS = 14
 
 PACKAGES = [
     "systemd",
@@ -115,14 +117,18 @@ def build(suite: str) -> Image:
     with open(CACHE / f".{suite}.lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not disk.exists():
-            forget_older(suite)
             make(suite, disk)
+        os.utime(disk)
+        forget(suite)
     return Image(disk=disk, kernel=disk.with_suffix(".vmlinuz"), initrd=disk.with_suffix(".initrd.img"))
 
 
-def forget_older(suite: str) -> None:
-    for old in CACHE.glob(f"{suite}-*"):
-        old.unlink()
+def forget(suite: str) -> None:
+    """Images that nobody has used for long; another checkout may still use an older recipe."""
+    for disk in CACHE.glob(f"{suite}-*.img"):
+        if disk.suffixes == [".img"] and disk.stat().st_mtime < time.time() - FORGET_DAYS * 86400:
+            for file in CACHE.glob(disk.stem + ".*"):
+                file.unlink()
 
 
 def make(suite: str, disk: Path) -> None:
@@ -135,7 +141,11 @@ def make(suite: str, disk: Path) -> None:
         for kind in ("vmlinuz", "initrd.img"):
             shutil.copy(newest(root / "boot", kind), disk.with_suffix("." + kind))
         part = disk.with_suffix(".part")
-        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(root), "-L", "root", str(part), "6G"], check=True)
+        subprocess.run(
+            ["mke2fs", "-q", "-t", "ext4", "-d", str(root), "-L", "root", str(part), "6G"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         part.rename(disk)
 
 
@@ -165,10 +175,13 @@ def settle(root: Path) -> None:
     agent = root / "usr/local/sbin/vm-agent"
     agent.write_text(AGENT, encoding="ascii")
     agent.chmod(0o755)
-    for command in (["passwd", "-d", "root"], ["systemctl", "enable", "-q", "vm-agent.service"]):
-        subprocess.run(["chroot", str(root), *command], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["chroot", str(root), "systemctl", "disable", "-q", "containerd.service"], check=True)
-    subprocess.run(["chroot", str(root), "systemctl", "mask", "-q", *MASKED], check=True)
+    for command in (
+        ["passwd", "-d", "root"],
+        ["systemctl", "enable", "-q", "vm-agent.service"],
+        ["systemctl", "disable", "-q", "containerd.service"],
+        ["systemctl", "mask", "-q", *MASKED],
+    ):
+        subprocess.run(["chroot", str(root), *command], check=True, capture_output=True)
 
 
 def newest(folder: Path, kind: str) -> Path:
