@@ -80,5 +80,5 @@ def answers() -> bool:
 
 def import_image() -> None:
     archive = Path("/root/image.tar")
-    ociimage.write(archive, IMAGE, ["/usr/bin/sleep", "infinity"])
+    ociimage.write(archive, IMAGE)
     poll.command("ctr", "-n", "k8s.io", "images", "import", str(archive))

@@ -1,4 +1,4 @@
-"""A one-layer OCI image as a tar that `ctr images import` takes: no registry, nothing but empty mount points.
+"""A one-layer OCI image as a tar that `ctr images import` takes: no registry, nothing but mount points and a sleeper.
 
 Everything that runs in it comes from the machine itself: /usr is bind-mounted, so a container starts with the guest's
 own Python and with nothing to unpack.
@@ -8,11 +8,12 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Sequence
 from pathlib import Path
 
 OCI = "application/vnd.oci.image."
 FOLDERS = ("usr", "tmp", "etc", "proc", "sys", "dev", "root", "src")
+SLEEPER = Path("/usr/bin/busybox")  # static: what keeps a pod's sandbox, which has no /usr
+PAUSE = ("/busybox", "sleep", "100000000")
 LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
 
@@ -32,6 +33,9 @@ def layer() -> bytes:
             link = tarfile.TarInfo(name)
             link.type, link.linkname = tarfile.SYMTYPE, target
             add(archive, link)
+        sleeper = tarfile.TarInfo("busybox")
+        sleeper.mode = 0o755
+        add(archive, sleeper, SLEEPER.read_bytes())
     return held.getvalue()
 
 
@@ -50,11 +54,11 @@ class Blobs:
         return self.put(kind, json.dumps(value).encode())
 
 
-def write(out: Path, name: str, command: Sequence[str]) -> None:
-    """An image called NAME whose containers run COMMAND unless they are told otherwise."""
+def write(out: Path, name: str) -> None:
+    """An image called NAME whose containers sleep unless they are told otherwise."""
     blobs = Blobs()
     body = blobs.put("layer.v1.tar", layer())
-    config = {"Cmd": list(command), "Env": ["PATH=/usr/bin:/usr/sbin"]}
+    config = {"Cmd": PAUSE, "Env": ["PATH=/usr/bin:/usr/sbin"]}
     about = {"architecture": "amd64", "os": "linux", "config": config}
     about["rootfs"] = {"type": "layers", "diff_ids": [body["digest"]]}
     manifest: dict[str, object] = {"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json"}
