@@ -1,0 +1,60 @@
+"""Start machines and have them tell their stories (guest/story_*.py); what a machine prints is shown as it comes."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.e2e.machine import boot, kernel, topology
+
+GUEST = "/src/tests/e2e/guest"
+TIMEOUT = 1800
+NODES = "2304:0-1,768"  # what swap holds in memory comes on top of the pods
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """One machine, and what it is to tell."""
+
+    suite: str = "trixie"
+    test_kernel: bool = False
+    stories: tuple[str, ...] = ("",)
+    marker: str = ""
+
+    def machine(self) -> boot.Machine:
+        return boot.Machine(
+            suite=self.suite,
+            kernel=kernel.idlepage() if self.test_kernel else None,
+            nodes=topology.parse(NODES, "0-1=20", cpus=2),
+            src=kernel.REPOSITORY,
+            timeout=TIMEOUT,
+        )
+
+    def command(self) -> list[str]:
+        chosen = [f"{GUEST}/{story}" for story in self.stories]
+        return ["python3", "-m", "pytest", "-c", f"{GUEST}/pytest.ini", "--rootdir", GUEST, "-m", self.marker, *chosen]
+
+
+SMOKE = {
+    "idle-page-kernel": Boot(test_kernel=True, marker="smoke"),
+    "debian-kernel": Boot(stories=("story_main.py",), marker="smoke"),
+}
+FULL = {
+    "idle-page-kernel-rest": Boot(test_kernel=True, marker="not smoke"),
+    "debian-kernel-rest": Boot(marker="not smoke"),
+    "forky": Boot(suite="forky"),
+}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", SMOKE)
+def test_smoke(name: str) -> None:
+    tell(SMOKE[name])
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_full(name: str) -> None:
+    tell(FULL[name])
+
+
+def tell(about: Boot) -> None:
+    assert boot.run(about.machine(), about.command()) == 0, "a story failed: its output is above"
