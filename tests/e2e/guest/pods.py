@@ -83,8 +83,10 @@ class Pod:
         self.client.call("StartContainer", container_id=made.container_id)
 
     def stop(self) -> None:
-        self.client.call("StopPodSandbox", pod_sandbox_id=self.id)
-        self.client.call("RemovePodSandbox", pod_sandbox_id=self.id)
+        if self.id:
+            self.client.call("StopPodSandbox", pod_sandbox_id=self.id)
+            self.client.call("RemovePodSandbox", pod_sandbox_id=self.id)
+        self.id = ""
 
     def __getitem__(self, name: str) -> Container:
         return self.containers[name]

@@ -1,7 +1,7 @@
 """Processes end and come back: the daemon by SIGKILL, containerd, the plugin. Nothing is lost or done twice."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -106,3 +106,28 @@ def managed(container: pods.Container) -> None:
     poll.until("swap is allowed", lambda: container.knob("memory.swap.max") == "max")
     poll.until("memory.high is ours", lambda: container.knob("memory.high") == str(200 << 20))
     poll.until("it is watched", lambda: ebbtide.engine(container.id).get("scans", 0) > 0)
+
+
+@pytest.fixture
+def cgroupfs() -> Iterator[node.Driver]:
+    """containerd with the other cgroup driver, while this story lasts."""
+    yield drive(node.Driver.CGROUPFS)
+    drive(node.Driver.SYSTEMD)
+
+
+def drive(driver: node.Driver) -> node.Driver:
+    node.stop_containerd()
+    node.configure(driver)
+    node.start_containerd()
+    return driver
+
+
+def test_the_cgroupfs_driver(cgroupfs: node.Driver, product: Services, run_pod: Callable[..., pods.Pod]) -> None:
+    drop_classes()
+    pod = run_pod(small("cgroupfs"), cgroupfs)
+    pod.start()
+    assert "kubepods.slice" not in str(pod["c"].cgroup)
+    managed(pod["c"])
+    idle_is_out(pod["c"])
+    pod.stop()
+    poll.until("nothing is known of it any more", lambda: not ebbtide.workload(pod["c"].id))
