@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from reconciler import classes, classfiles, schemas
+from reconciler import classes, schemas
 from reconciler.files import write_atomically
 
 log = logging.getLogger("ebbtide.lastgood")
@@ -19,7 +19,7 @@ def load(state_dir: Path) -> dict[str, classes.ParsedFile]:
     try:
         texts = json.loads(_path(state_dir).read_text())
         files = [
-            classfiles.ClassText(path=str(path), name=Path(path).name, text=str(text)) for path, text in texts.items()
+            classes.ClassText(path=str(path), name=Path(path).name, text=str(text)) for path, text in texts.items()
         ]
     except (OSError, ValueError, AttributeError):
         return {}

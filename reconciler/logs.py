@@ -1,0 +1,44 @@
+"""Where log lines go: to standard error with journald's priorities, or with times for people; or to syslog."""
+
+import logging
+import logging.handlers
+import os
+import sys
+from collections.abc import Mapping
+
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+_SYSLOG = "/dev/log"
+
+
+class _Journal(logging.Formatter):
+    """`<N>text`, as sd-daemon(3) describes; the journal adds the time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return "\n".join(f"<{_PRIORITIES.get(record.levelno, 6)}>{line}" for line in text.splitlines())
+
+
+def start(levels: Mapping[str, int], environment: Mapping[str, str] = os.environ) -> None:
+    """Send everything to standard error; `levels` by the logger's name."""
+    handler = logging.StreamHandler(sys.stderr)
+    people = logging.Formatter("%(asctime)s level=%(levelname)s %(message)s")
+    handler.setFormatter(_Journal("%(message)s") if "JOURNAL_STREAM" in environment else people)
+    _use(handler, levels)
+
+
+def start_without_terminal(levels: Mapping[str, int], fallback: str) -> None:
+    """For a process whose standard error leads nowhere: syslog, which is the journal nearly everywhere, else a file."""
+    handler: logging.Handler
+    try:
+        handler = logging.handlers.SysLogHandler(_SYSLOG, logging.handlers.SysLogHandler.LOG_DAEMON)
+        handler.setFormatter(logging.Formatter("ebbtide[%(process)d]: %(message)s"))
+    except OSError:
+        handler = logging.handlers.RotatingFileHandler(fallback, maxBytes=1 << 20, backupCount=1)
+        handler.setFormatter(logging.Formatter("%(asctime)s level=%(levelname)s %(message)s"))
+    _use(handler, levels)
+
+
+def _use(handler: logging.Handler, levels: Mapping[str, int]) -> None:
+    logging.getLogger().handlers[:] = [handler]
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
