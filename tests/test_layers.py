@@ -37,7 +37,6 @@ EFFECTS = {
     "reconciler.files",
     "reconciler.classfiles",
     "reconciler.records",
-    "reconciler.released",
     "reconciler.schemas",
     "reconciler.observe",
     "reconciler.execute",

@@ -1,0 +1,89 @@
+"""What the runtime says of a container, as a workload record. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nri import api_pb2 as api
+from reconciler import inventory
+from reconciler.model import Knob, Workload, WorkloadState
+
+_DOMAIN = ".nri.io"  # annotations of node resource plugins; the others can be large, and say nothing to us
+_DEFAULTS: Mapping[str, str] = {  # what the kernel gives a new cgroup
+    Knob.MEMORY_MIN: "0",
+    Knob.MEMORY_LOW: "0",
+    Knob.MEMORY_HIGH: "max",
+    Knob.MEMORY_MAX: "max",
+    Knob.SWAP_HIGH: "max",
+    Knob.SWAP_MAX: "max",
+    Knob.ZSWAP_MAX: "max",
+    Knob.ZSWAP_WRITEBACK: "1",
+}
+
+
+def workload(pod: api.PodSandbox, container: api.Container, boot_id: str) -> Workload:
+    """A record without a cgroup yet; ValueError if its id could not be the name of a file."""
+    if not inventory.ID.match(container.id):
+        raise ValueError(f"{container.id!r} is no container id")
+    return Workload(
+        id=container.id,
+        namespace=pod.namespace,
+        pod=pod.name,
+        container=container.name,
+        pod_uid=pod.uid,
+        sandbox=container.pod_sandbox_id or pod.id,
+        state=WorkloadState.PENDING,
+        annotations=_ours(pod.annotations),
+        labels=dict(pod.labels),
+        memory_limit=limit(container.linux.resources),
+        runtime_values=runtime_values(container.linux.resources),
+        boot_id=boot_id,
+        writer=inventory.WRITER,
+    )
+
+
+def limit(resources: api.LinuxResources) -> int | None:
+    """The memory limit in bytes; 0 and less mean none."""
+    value = resources.memory.limit.value
+    return value if value > 0 else None
+
+
+def runtime_values(resources: api.LinuxResources, *, unified: bool = False) -> dict[str, str]:
+    """Cgroup files that the runtime sets by itself, as far as we know for sure.
+
+    `unified` only before anything of ours can be in that map, which is at creation.
+    """
+    values: dict[str, str] = {}
+    size, both = limit(resources), resources.memory.swap.value
+    if size is not None:
+        values[Knob.MEMORY_MAX] = str(size)
+        # A limit without a word about swap makes containerd and CRI-O set both equal: no swap.
+        values[Knob.SWAP_MAX] = "max" if both < 0 else str(max(0, both - size))
+    if resources.memory.reservation.value > 0:
+        values[Knob.MEMORY_LOW] = str(resources.memory.reservation.value)
+    if unified:
+        values |= {key: text.strip() for key, text in resources.unified.items() if key in set(Knob)}
+    return values
+
+
+def original(known: Workload, knob: str) -> str | None:
+    """What would stand in this file without us; None if that cannot be told."""
+    return known.runtime_values.get(knob, _DEFAULTS.get(knob))
+
+
+def continued(fresh: Workload, known: Workload | None) -> Workload:
+    """The same container seen again: what it was created with is known from then only."""
+    if known is None:
+        return fresh
+    return replace(
+        fresh,
+        cgroup=known.cgroup,
+        pids=known.pids,
+        state=known.state,
+        runtime_values={**known.runtime_values, **fresh.runtime_values},
+        adjusted=known.adjusted,
+        problems=known.problems,
+    )
+
+
+def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in annotations.items() if key.partition("/")[0].endswith(_DOMAIN)}

@@ -1,0 +1,97 @@
+"""What the plugin decides by: classes, this kernel's cgroup files, and what an administrator has said meanwhile.
+
+Read anew for every decision, because a class file may have changed a moment ago; parsed only if its text differs.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nri import logfmt
+from nri.adjust import View
+from reconciler import classes, classfiles, released, schemas
+from reconciler.declarations import ClassText
+from reconciler.model import ClassTable, Features, Problem
+from sysfs import boot, cgroup
+from sysfs.errors import KernelError
+from sysfs.tree import Tree
+
+log = logging.getLogger("ebbtide.nri")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    tree: Tree
+    state_dir: str
+    run_dir: str
+
+
+ReadClasses = Callable[[], tuple[ClassTable, tuple[Problem, ...]] | None]  # None = nothing changed
+
+
+class Outlook:
+    def __init__(self, places: Places, read_classes: ReadClasses) -> None:
+        self._places = places
+        self._read_classes = read_classes
+        self._table = ClassTable()
+        self._problems: tuple[Problem, ...] = ()
+        self._features = Features(kernel="", page_size=os.sysconf("SC_PAGE_SIZE"))
+        self.generation = 0  # counts changes of the classes
+
+    def look(self) -> View:
+        self._refresh()
+        return View(
+            table=self._table,
+            features=self._known_features(),
+            boot_id=boot.boot_id(self._places.tree),
+            paused=os.path.exists(f"{self._places.run_dir}/paused"),
+            released=released.read(self._places.state_dir),
+        )
+
+    def _refresh(self) -> None:
+        fresh = self._read_classes()
+        if fresh is None:
+            return
+        self._table, problems = fresh
+        self.generation += 1
+        for problem in problems:
+            if problem not in self._problems:
+                place = f"{problem.place()}{problem.pointer}"
+                log.warning(logfmt.line(f"event=class-file-{problem.severity}", place=place, message=problem.message))
+        self._problems = problems
+
+    def _known_features(self) -> Features:
+        """Looked for until found: early at boot there may be no cgroup yet that has memory files."""
+        if not self._features.knobs:
+            self._features = features(self._places.tree)
+        return self._features
+
+
+def features(tree: Tree) -> Features:
+    """Only what the plugin needs to know; nothing is tried out here, that is the daemon's part."""
+    try:
+        mount = cgroup.mount(tree)
+        knobs = cgroup.knob_names(tree, mount) if mount else frozenset()
+    except KernelError:
+        mount, knobs = "", frozenset()
+    size = os.sysconf("SC_PAGE_SIZE")
+    return Features(kernel=boot.kernel(tree), page_size=size, cgroup_mount=mount, knobs=knobs)
+
+
+def class_reader(class_dirs: Sequence[str], remembered: Mapping[str, classes.ParsedFile]) -> ReadClasses:
+    """The loader that the daemon uses, too; a file that breaks keeps its last good version."""
+    texts: tuple[ClassText, ...] | None = None
+    files = remembered
+
+    def read() -> tuple[ClassTable, tuple[Problem, ...]] | None:
+        nonlocal texts, files
+        found = classfiles.read(class_dirs)
+        if found == texts:
+            return None
+        texts = found
+        loaded = classes.load(found, {"classes": schemas.read("classes")}, files, os.sysconf("SC_PAGE_SIZE"))
+        files = loaded.files
+        return loaded.table, loaded.problems
+
+    return read

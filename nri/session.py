@@ -1,0 +1,148 @@
+"""One connection to the runtime, from registration to its end; and, for a plugin that connects by itself, the next.
+
+There is one thread and no lock. Configure may come before the answer to our registration, so there is nothing to wait
+for: what comes in is handled in the order in which it comes.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from nri import api_pb2 as api
+from nri import link, logfmt, mux, ttrpc
+from nri.plugin import SERVICE, Answer, Changes, Plugin
+from nri.ttrpc import Code
+
+log = logging.getLogger("ebbtide.nri")
+
+REGISTRATION_SECONDS = 30.0  # hosts accept one peer after the other, and each may use up its 5 seconds
+TICK_SECONDS = 2.0
+FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
+_RUNTIME_SERVICE = api.DESCRIPTOR.services_by_name["Runtime"].full_name
+
+
+class Refused(Exception):
+    """The runtime does not want us; why, in its words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deeds:
+    """What a session does beside talking."""
+
+    perform: Callable[[Changes], None]
+    tick: Callable[[], None]  # now and then, also while nothing comes in
+    clock: Callable[[], float] = time.monotonic
+
+
+class Session:
+    def __init__(self, connection: link.Link, plugin: Plugin, deeds: Deeds, *, name: str, index: str) -> None:
+        self._link = connection
+        self._plugin = plugin
+        self._deeds = deeds
+        self._name, self._index = name, index
+        self._last_stream = 0
+        self.registered = False
+
+    def run(self) -> NoReturn:
+        """Serve until the connection ends, which is always by an exception: Closed, Garbage, Refused or an OSError."""
+        self._plugin.connected()
+        self._register()
+        deadline = self._deeds.clock() + REGISTRATION_SECONDS
+        while True:
+            for connection, message in self._link.receive(TICK_SECONDS):
+                self._handle(connection, message)
+            if not self.registered and self._deeds.clock() > deadline:
+                raise Refused(
+                    "no answer to our registration; the runtime may have no NRI, or an older plugin blocks it"
+                )
+            self._deeds.tick()
+
+    def close(self) -> None:
+        self._link.close()
+
+    @property
+    def good(self) -> bool:
+        """Whether the runtime took us in all the way; else trying again at once would only repeat it."""
+        return self.registered and self._plugin.synchronized
+
+    def _register(self) -> None:
+        request = api.RegisterPluginRequest(plugin_name=self._name, plugin_idx=self._index)
+        message = ttrpc.Request(
+            stream=1,
+            service=_RUNTIME_SERVICE,
+            method="RegisterPlugin",
+            payload=request.SerializeToString(),
+            timeout_ns=int(REGISTRATION_SECONDS * 1e9),
+        )
+        self._link.send(mux.RUNTIME, message)
+
+    def _handle(self, connection: int, message: ttrpc.Message | ttrpc.Oversize) -> None:
+        if isinstance(message, ttrpc.Request) and connection == mux.PLUGIN:
+            self._serve(message)
+        elif isinstance(message, ttrpc.Response) and connection == mux.RUNTIME:
+            self._answered(message)
+        elif isinstance(message, ttrpc.Oversize) and connection == mux.PLUGIN and message.request:
+            text = f"message length {message.length} exceeds the maximum of {ttrpc.LARGEST_BODY}"
+            self._reply(message.stream, Answer(code=Code.RESOURCE_EXHAUSTED, message=text))
+            log.warning(logfmt.line("event=oversize", stream=message.stream, bytes=message.length))
+
+    def _answered(self, message: ttrpc.Response) -> None:
+        if message.stream != 1:
+            return  # an answer to nothing that we asked
+        if message.code != Code.OK:
+            raise Refused(f"{message.message} (code {message.code})")
+        self.registered = True
+        log.info(logfmt.line("event=registered", name=self._name, idx=self._index))
+
+    def _serve(self, call: ttrpc.Request) -> None:
+        began = self._deeds.clock()
+        answer = self._answer(call)
+        self._reply(call.stream, answer)
+        self._warn_if_slow(call, self._deeds.clock() - began)
+        if answer.last:
+            raise Refused("our own side failed; connecting anew makes the runtime tell us everything again")
+        self._work(call, answer)
+
+    def _answer(self, call: ttrpc.Request) -> Answer:
+        if call.stream % 2 == 0 or call.stream <= self._last_stream:
+            return Answer(code=Code.INVALID_ARGUMENT, message=f"stream {call.stream} is even, or was used before")
+        self._last_stream = call.stream
+        if call.service != SERVICE:
+            return Answer(code=Code.UNIMPLEMENTED, message=f"service {call.service}")
+        return self._plugin.answer(call.method, call.payload)
+
+    def _reply(self, stream: int, answer: Answer) -> None:
+        payload = answer.reply.SerializeToString() if answer.code == Code.OK else b""
+        response = ttrpc.Response(stream=stream, payload=payload, code=answer.code, message=answer.message)
+        self._link.send(mux.PLUGIN, response)
+
+    def _work(self, call: ttrpc.Request, answer: Answer) -> None:
+        try:
+            changes = answer.work()
+        except Exception:  # the runtime has its answer; a bug must not take the connection down
+            log.exception(logfmt.line("event=work-failed", method=call.method))
+            return
+        self._deeds.perform(changes)
+
+    def _warn_if_slow(self, call: ttrpc.Request, seconds: float) -> None:
+        """Half of what the host allows is already too near: it drops plugins that are late."""
+        if seconds * 2000 > self._plugin.request_timeout_ms:
+            log.warning(logfmt.line("event=slow", method=call.method, milliseconds=round(seconds * 1000)))
+
+
+def connect(path: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def delay(attempt: int, random: float) -> float:
+    """Seconds before the next attempt: doubling, and spread, so that a node's plugins do not all come at once."""
+    return min(FIRST_DELAY * 2.0 ** min(attempt, 10), LONGEST_DELAY) * (0.5 + random / 2)

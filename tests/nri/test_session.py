@@ -1,0 +1,207 @@
+"""The connection itself, with a host that does everything hosts do, and some things that they should not."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from nri import api_pb2 as api
+from nri import link, mux, session, ttrpc
+from nri.plugin import EVENT_MASK, Answer, Plugin
+from tests.nri.conftest import Place
+from tests.nri.host import PLUGIN_SERVICE, Host, container, pod
+
+CONFIGURE = api.ConfigureRequest(runtime_name="containerd", runtime_version="1.7.24~ds1")
+
+
+def test_handshake(host: Host) -> None:
+    registration = host.registration()
+    host.accept()
+    configured = host.call("Configure", CONFIGURE)
+
+    assert (registration.plugin_name, registration.plugin_idx) == ("ebbtide", "10")
+    assert api.ConfigureResponse.FromString(configured.payload).events == EVENT_MASK
+
+
+def test_the_event_mask_is_known_to_every_host() -> None:
+    assert EVENT_MASK & ~0x7FF == 0
+    assert EVENT_MASK == 0x6EC
+
+
+def test_configure_may_come_before_the_answer_to_the_registration(host: Host) -> None:
+    host.registration()
+    configured = host.call("Configure", CONFIGURE)
+    host.accept()
+
+    assert api.ConfigureResponse.FromString(configured.payload).events == EVENT_MASK
+    assert host.call("Synchronize", api.SynchronizeRequest()).code == 0
+
+
+def test_a_refused_registration_ends_the_session(host: Host, place: Place) -> None:
+    host.registration()
+    host.refuse("plugin index 10 is not welcome")
+
+    assert host.closed()
+    assert "not welcome" in str(place.ended[0])
+    assert isinstance(place.ended[0], session.Refused)
+
+
+def test_the_end_of_the_connection_ends_the_session(host: Host, place: Place, start: Callable[[], Host]) -> None:
+    host.handshake()
+    host.close()
+    start().handshake()  # a moment later
+
+    assert isinstance(place.ended[0], link.Closed)
+
+
+def test_shutdown_is_answered(host: Host) -> None:
+    host.handshake()
+
+    assert host.call("Shutdown", api.Empty()).code == 0
+
+
+UNKNOWN: dict[str, tuple[str, str, int, str]] = {
+    "method": (PLUGIN_SERVICE, "Foo", 12, "method Foo"),
+    "service": ("nri.pkg.api.v1alpha1.Mystery", "Configure", 12, "service nri.pkg.api.v1alpha1.Mystery"),
+    "nothing at all": ("", "", 12, "service "),
+}
+
+
+@pytest.mark.parametrize(("service", "method", "code", "message"), UNKNOWN.values(), ids=UNKNOWN)
+def test_what_is_unknown_is_refused_and_the_connection_lives(
+    host: Host, service: str, method: str, code: int, message: str
+) -> None:
+    host.handshake()
+
+    answer = host.call(method, b"", service)
+
+    assert (answer.code, answer.message) == (code, message)
+    host.settle()
+
+
+@pytest.mark.parametrize("method", ["Configure", "Synchronize", "CreateContainer", "StartContainer", "StateChange"])
+def test_a_request_that_is_no_protobuf_is_refused(host: Host, method: str) -> None:
+    host.handshake()
+
+    assert host.call(method, b"\xff\xff").code == ttrpc.Code.INVALID_ARGUMENT
+    host.settle()
+
+
+@pytest.mark.parametrize("stream", [0, 2, 1])
+def test_a_stream_that_is_even_or_used_is_refused(host: Host, stream: int) -> None:
+    host.handshake()
+
+    host.send(mux.PLUGIN, ttrpc.Request(stream=stream, service=PLUGIN_SERVICE, method="Shutdown"))
+
+    assert host.answer(stream).code == ttrpc.Code.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("frame", [1, 9, 11, 4096, 1 << 20])
+def test_hosts_cut_messages_as_they_like(start: Callable[[], Host], place: Place, frame: int) -> None:
+    host = start()
+    host.frame = frame
+    here = pod({"class.memtierd.nri.io": "swap-idle-data"})
+
+    host.handshake()
+    assert host.create(here, container("f00d", here)) == {"memory.swap.max": "max"}
+    host.settle()
+    assert list(place.records()) == ["f00d"]
+
+
+def test_many_messages_in_one_write(host: Host) -> None:
+    host.handshake()
+    data = b""
+    for stream in (101, 103, 105):
+        call = ttrpc.encode(ttrpc.Request(stream=stream, service=PLUGIN_SERVICE, method="Shutdown"))
+        data += b"".join(mux.frames(mux.PLUGIN, call))
+    host.send_raw(data)
+
+    assert [host.answer(stream).code for stream in (101, 103, 105)] == [0, 0, 0]
+
+
+def test_frames_of_connections_that_nobody_opened_are_dropped(host: Host) -> None:
+    host.handshake()
+    host.send_raw(b"\0\0\0\7\0\0\0\3abc" + b"\0\0\0\0\0\0\0\0")
+    host.settle()
+
+
+def test_answers_to_nothing_are_ignored(host: Host) -> None:
+    host.handshake()
+    host.send(mux.RUNTIME, ttrpc.Response(stream=77, code=2, message="late"))
+    host.send(mux.PLUGIN, ttrpc.Response(stream=3))
+    host.send(mux.RUNTIME, ttrpc.Request(stream=1, service="x", method="y"))
+    host.settle()
+
+
+GARBAGE = {
+    "a giant frame": b"\0\0\0\1\xff\xff\xff\xff",
+    "an envelope that is no protobuf": b"\0\0\0\1\0\0\0\x0c" + b"\0\0\0\2\0\0\0\5\1\0\xff\xff",
+    "text": b"GET / HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_ends_the_session(host: Host, place: Place, data: bytes) -> None:
+    host.handshake()
+    host.send_raw(data)
+
+    assert host.closed()
+    assert isinstance(place.ended[0], mux.Garbage)
+
+
+def test_an_oversize_request_is_answered_and_the_connection_lives(host: Host) -> None:
+    host.handshake()
+    size = ttrpc.LARGEST_BODY + 1
+    head = size.to_bytes(4, "big") + (99).to_bytes(4, "big") + b"\1\0"
+    body = head + bytes(size)
+    host.send_raw(b"\0\0\0\1" + len(body).to_bytes(4, "big") + body)
+
+    assert host.answer(99).code == ttrpc.Code.RESOURCE_EXHAUSTED
+    host.settle()
+
+
+def test_large_messages_both_ways(host: Host, place: Place) -> None:
+    listed = [(one := pod(name=f"p{number}"), container(f"c{number:05}", one)) for number in range(2000)]
+    here = pod({"class.memtierd.nri.io": "swap-idle-data", "note.nri.io": "x" * 200_000})
+
+    host.handshake(*listed)
+    assert host.create(here, container("f00d", here)) == {"memory.swap.max": "max"}
+    host.settle()
+    assert len(place.records()) == 2001
+
+
+def test_a_failing_handler_answers_and_lives(start: Callable[[Plugin], Host], place: Place) -> None:
+    class Broken(Plugin):
+        def create(self, payload: bytes) -> Answer:
+            raise KeyError("a bug")
+
+    broken = Broken(place.tree, lambda: place.view)
+    broken_calls = start(broken)
+    broken_calls.handshake()
+
+    assert broken_calls.call("StartContainer", api.ContainerRequest()).code == 0
+
+
+def test_no_answer_to_the_registration_ends_the_session(place: Place) -> None:
+    moments = iter([0.0, session.REGISTRATION_SECONDS + 1])
+
+    class Silent(link.Link):
+        def __init__(self) -> None: ...
+        def receive(self, seconds: float) -> "list[tuple[int, ttrpc.Message]]":  # type: ignore[override]
+            return []
+
+        def send(self, connection: int, message: ttrpc.Message) -> None: ...
+
+    deeds = session.Deeds(perform=lambda _: None, tick=place.tick, clock=lambda: next(moments))
+
+    with pytest.raises(session.Refused, match="no answer"):
+        session.Session(Silent(), place.plugin(), deeds, name="x", index="10").run()
+
+
+def test_it_ticks_while_nothing_happens(host: Host, place: Place) -> None:
+    host.handshake()
+    before = place.ticks
+    seen = threading.Event()
+
+    while place.ticks < before + 2:  # each after at most TICK_SECONDS
+        seen.wait(0.05)
