@@ -37,6 +37,7 @@ EFFECTS = {
     "reconciler.files",
     "reconciler.classfiles",
     "reconciler.records",
+    "reconciler.released",
     "reconciler.schemas",
     "reconciler.observe",
     "reconciler.execute",
