@@ -15,6 +15,7 @@ from reconciler.actions import Outcome
 DEBOUNCE_SECONDS = 0.2
 CEILING_SECONDS = 1.0
 RESYNC_SECONDS = 30.0
+REFRESH_SECONDS = 5.0
 
 log = logging.getLogger("ebbtide.loop")
 Clock = Callable[[], float]
@@ -56,6 +57,8 @@ class Loop:
     clock: Clock
     idle_seconds: float = RESYNC_SECONDS
     alive: Callable[[], None] = lambda: None  # a sign of life after each completed cycle
+    refresh: Callable[[], None] = lambda: None  # figures move while nothing else does
+    refresh_seconds: float = REFRESH_SECONDS
     doorbell: Doorbell = field(default_factory=Doorbell)
     stop: bool = False
 
@@ -88,7 +91,8 @@ class Loop:
         end = self.clock() + self.idle_seconds
         end = end if deadline is None else min(end, deadline)
         while not self.doorbell.rung() and self.clock() < end and not self.stop:
-            self.doorbell.wait(end - self.clock())
+            if not self.doorbell.wait(min(end - self.clock(), self.refresh_seconds)):
+                self.refresh()
         self._debounce()
 
     def _debounce(self) -> None:
