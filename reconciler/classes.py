@@ -186,7 +186,7 @@ def _takes_anonymous_memory(memory_class: MemoryClass) -> bool:
 def _swapless(memory_class: MemoryClass, settings: Mapping[Knob, Setting]) -> bool:
     if Knob.SWAP_MAX in settings:
         return settings[Knob.SWAP_MAX].value == "0"
-    return memory_class.allow_swap is False and not memory_class.swap_limit_ratio
+    return memory_class.allow_swap is False
 
 
 def _above(lower: Setting | None, upper: Setting | None) -> bool:

@@ -9,11 +9,14 @@ is refused.
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from reconciler.declarations import ClassText
 from reconciler.documents import MOST_BYTES
 from reconciler.model import Problem
+
+__all__ = ["DEFAULT_DIRECTORIES", "ClassText", "Shadowed", "conf_lookalikes", "read", "shadowed"]
 
 DEFAULT_DIRECTORIES = ("/etc/nri/conf.d", "/run/nri/conf.d", "/usr/local/lib/nri/conf.d", "/usr/lib/nri/conf.d")
 
@@ -24,22 +27,47 @@ _OURS = re.compile(r"^\s*-?\s*(classes|memtierdconfig|allowswap|swaplimitratio|u
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadowed:
+    """A file that does not count, and the one of the same name that takes its place or masks it."""
+
+    path: str
+    by: str
+    masked: bool
+
+
 def read(directories: Sequence[str], named: Sequence[str] = ()) -> tuple[ClassText, ...]:
     """The class files in merge order: `directories` from the highest on, then `named` ones, which win over all."""
-    chosen: dict[str, str] = {}
+    candidates, unreadable = _candidates(directories)
+    chosen = [paths[0] for _, paths in sorted(candidates.items())]
+    return (*unreadable, *(_read(path) for path in chosen if not _masks(path)), *(_read(path) for path in named))
+
+
+def shadowed(directories: Sequence[str]) -> tuple[Shadowed, ...]:
+    """What `read` leaves out, and why."""
+    candidates, _ = _candidates(directories)
+    return tuple(
+        Shadowed(path=path, by=paths[0], masked=_masks(paths[0]))
+        for _, paths in sorted(candidates.items())
+        for path in paths[1:]
+    )
+
+
+def _candidates(directories: Sequence[str]) -> tuple[Mapping[str, list[str]], list[ClassText]]:
+    """Paths by file name, the one that counts first; and directories that cannot be read."""
+    found: dict[str, list[str]] = {}
     unreadable: list[ClassText] = []
     for directory in directories:
         try:
-            names = sorted(os.listdir(directory))
+            names = os.listdir(directory)
         except FileNotFoundError:
             continue
         except OSError as error:
             unreadable.append(_refused(directory, f"cannot be read: {error.strerror}", "is it a directory?"))
             continue
         for name in filter(_is_class_file, names):
-            chosen.setdefault(name, os.path.join(directory, name))
-    found = [_read(chosen[name]) for name in sorted(chosen) if not _masks(chosen[name])]
-    return (*unreadable, *found, *(_read(path) for path in named))
+            found.setdefault(name, []).append(os.path.join(directory, name))
+    return found, unreadable
 
 
 def conf_lookalikes(directories: Sequence[str]) -> tuple[str, ...]:

@@ -13,3 +13,8 @@ def read(name: str) -> Mapping[str, Any]:
     text = importlib.resources.files("reconciler").joinpath("schema", f"{name}.schema.json").read_text("utf-8")
     schema: Mapping[str, Any] = json.loads(text)
     return schema
+
+
+def load() -> Mapping[str, Mapping[str, Any]]:
+    """The schemas that reading class files needs, by name."""
+    return {"classes": read("classes")}

@@ -22,6 +22,7 @@ PURE = {
     "reconciler.documents",
     "reconciler.inventory",
     "reconciler.knobs",
+    "reconciler.merged",
     "reconciler.plan",
     "reconciler.quantities",
     "reconciler.safety",

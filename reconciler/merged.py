@@ -1,0 +1,99 @@
+"""What all class files come to, written as one class file again, with the place that gave each value behind it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from reconciler.classes import Loaded
+from reconciler.declarations import Given
+from reconciler.memtierd import native
+from reconciler.memtierd.config import USUAL_PAGE
+from reconciler.model import Knob, MemoryClass, Origin, Setting, StaticWorkload
+
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_WORDS = {
+    "allowswap": "allow_swap",
+    "swaplimitratio": "swap_limit_ratio",
+    "onstop": "on_stop",
+    "onmissingtracker": "on_missing_tracker",
+    "mode": "mode",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    text: str
+    origin: Origin | None = None
+
+
+def lines(loaded: Loaded, page_size: int = USUAL_PAGE) -> tuple[Line, ...]:
+    """The merged table as YAML, line by line; joined, it loads to the same table."""
+    table = loaded.table
+    result: list[Line] = []
+    if table.classes:
+        result.append(Line(text="classes:"))
+    for memory_class in table.classes.values():
+        result.extend(_class(memory_class, page_size))
+    if table.workloads:
+        result.append(Line(text="workloads:"))
+    for workload in table.workloads:
+        result.extend(_workload(workload))
+    settings = {key: given for file in loaded.files.values() for key, given in file.settings.items()}
+    return (*result, *_settings(settings))
+
+
+def document(loaded: Loaded) -> Any:
+    """The same as plain values, for programs."""
+    return yaml.safe_load("\n".join(line.text for line in lines(loaded))) or {}
+
+
+def _class(memory_class: MemoryClass, page_size: int) -> Iterator[Line]:
+    origins = memory_class.origins
+    yield Line(text=f"- name: {_scalar(memory_class.name)}", origin=origins.get("name"))
+    for key, attribute in _WORDS.items():
+        if key in origins:
+            yield Line(text=f"  {key}: {_scalar(getattr(memory_class, attribute))}", origin=origins[key])
+    if memory_class.settings:
+        yield Line(text="  memory:")
+    for setting in memory_class.settings:
+        key = setting.knob.removeprefix("memory.")
+        yield Line(text=f"    {key}: {_setting(setting)}", origin=setting.origin)
+    if memory_class.engine is not None:
+        yield Line(text="  memtierdconfig:", origin=origins.get("memtierdconfig"))
+        dumped = yaml.dump(native.mapping(memory_class.engine, page_size), Dumper=_DUMPER, sort_keys=False)
+        yield from (Line(text=f"    {line}") for line in dumped.splitlines())
+
+
+def _setting(setting: Setting) -> str:
+    if setting.percent is not None:
+        return f"{setting.percent:.12g}%"
+    switch = setting.knob in {Knob.OOM_GROUP, Knob.ZSWAP_WRITEBACK}
+    return {"0": "false", "1": "true"}[setting.value] if switch else setting.value
+
+
+def _workload(workload: StaticWorkload) -> Iterator[Line]:
+    yield Line(text=f"- name: {_scalar(workload.name)}", origin=workload.origin)
+    yield Line(text=f"  cgroup: {_scalar(workload.cgroup)}")
+    yield Line(text=f"  class: {_scalar(workload.class_name)}")
+
+
+def _settings(settings: dict[str, Given]) -> Iterator[Line]:
+    """`engine.brakes.refaultpercent` and its like, as the nested mappings that they came from."""
+    above: list[str] = []
+    for name in sorted(settings, key=lambda name: name.split(".")):
+        *parents, key = name.split(".")
+        shared = next((at for at, pair in enumerate(zip(above, parents, strict=False)) if pair[0] != pair[1]), None)
+        shared = min(len(above), len(parents)) if shared is None else shared
+        yield from (Line(text=f"{'  ' * at}{parents[at]}:") for at in range(shared, len(parents)))
+        above = parents
+        value = settings[name].value
+        text = _scalar(list(value) if isinstance(value, tuple) else value)
+        yield Line(text=f"{'  ' * len(parents)}{key}: {text}", origin=settings[name].origin)
+
+
+def _scalar(value: object) -> str:
+    plain = str(value) if isinstance(value, str) else value  # an enumeration's member is its word
+    dumped: str = yaml.dump(plain, Dumper=_DUMPER, default_flow_style=True, width=10**6, allow_unicode=True)
+    return dumped.removesuffix("\n").removesuffix("...").rstrip("\n")
