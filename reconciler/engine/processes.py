@@ -91,7 +91,7 @@ class Surveyor:
         runs = self._runs(known)
         new = self._cut(known, runs)
         aged = regions.carry(known.regions, new, deciseconds, self.page_size)
-        filled, back = regions.populate(aged, *self._counts(runs, aged), int(Kind.ANON))
+        filled, back = regions.populate(aged, self._counts(runs, aged), int(Kind.ANON), deciseconds)
         known.regions, known.refreshed = regions.holds_something(filled), now
         return back
 

@@ -151,14 +151,13 @@ def look(regions: Regions, accessed: NDArray[np.bool_], now: int) -> Regions:
     return result
 
 
-def populate(
-    regions: Regions, present: NDArray[np.int64], swapped: NDArray[np.int64], anon: int
-) -> tuple[Regions, int]:
-    """With fresh page counts; the second value is how many pages came back that we had paged out.
+def populate(regions: Regions, counts: tuple[Counts, Counts], anon: int, now: int) -> tuple[Regions, int]:
+    """With fresh counts of present and swapped pages; also how many pages came back that we had paged out.
 
     Of anonymous memory that is what left swap again, unless it was freed: so at most what is present counts. Of a file
-    it is what has been mapped in addition since the last count.
+    it is what has been mapped in addition since the last count. Who comes back was accessed, whatever a tracker saw.
     """
+    present, swapped = counts
     result = regions.copy()
     is_anon = regions["kind"] == anon
     out = regions["out"].astype(np.int64)
@@ -166,6 +165,8 @@ def populate(
     back = np.where(is_anon, np.minimum(np.maximum(out - swapped, 0), present), np.minimum(out, more))
     result["present"], result["swapped"] = present, swapped
     result["out"] = np.where(is_anon, np.minimum(out, swapped), out - back)
+    result["changed"][back > 0] = now
+    result["history"][back > 0] |= np.uint16(1)
     return result, int(back.sum())
 
 

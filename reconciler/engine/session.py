@@ -4,6 +4,7 @@
 read: columns and counters are replaced as wholes, and a report sums up what is there.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from reconciler.engine.policies import age
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.tracker import Makers, Tracker
-from reconciler.model import CGROUP_PLACEHOLDER, EngineTask, Features
+from reconciler.model import CGROUP_PLACEHOLDER, EngineTask, Features, ProcessFacts
 from reconciler.report import EngineReport
 from sysfs import cgroup, process
 from sysfs.errors import Gone, KernelError
@@ -34,6 +35,8 @@ from sysfs.tree import Tree
 KINDS: Mapping[str, Kind] = {"anon": Kind.ANON, "file": Kind.FILE}
 NEVER = float("inf")
 _BRAKE_CHECK_S = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +60,10 @@ class Session:
         self.task, self._around = task, around
         config, now = task.config, around.clock()
         self._kinds = frozenset(int(KINDS[name]) for name in config.policy.page_types if name in KINDS)
-        self._watching = Ticker(config.watcher.interval_ms / 1000, now)
-        self._scanning = Ticker(config.tracker.scan_interval_ms / 1000, now + config.tracker.scan_interval_ms / 1000)
-        self._deciding = Ticker(config.policy.interval_ms / 1000, now + config.policy.interval_ms / 1000)
-        self._routines = [Ticker(each.interval_ms / 1000, now + each.interval_ms / 1000) for each in config.routines]
+        self._watching = Ticker(_seconds(config.watcher.interval_ms), now)
+        self._scanning = _later(config.tracker.scan_interval_ms, now)
+        self._deciding = _later(config.policy.interval_ms, now)
+        self._routines = [_later(each.interval_ms, now) for each in config.routines]
         self._checking = Ticker(_BRAKE_CHECK_S, now)
         self._move_at = NEVER
         size, scan = around.features.page_size, around.features.works("pagemap-scan")
@@ -71,7 +74,7 @@ class Session:
         self._known: dict[int, Process] = {}
         self._refused: dict[int, str] = {}
         self._failed: dict[int, str] = {}
-        self._hold, self._brake = Hold(), ""
+        self._hold, self._brake, self._allowed = Hold(), "", self._kinds
         self._turn = self._scans = 0
         self._scan_seconds = 0.0
         self._advised = self._left = self._back = 0
@@ -161,23 +164,32 @@ class Session:
     # -- whose memory ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Adopt who is new, forget who is gone. Somebody refused now may be accepted later: exec changes names."""
+        """Adopt who is new, forget who is gone or has become somebody else: exec changes names, and who is refused."""
         found = self._found()
-        self._known = {pid: each for pid, each in self._known.items() if found.get(pid) == each.start_time}
-        self._refused, self._failed = {}, {}
+        self._refused = {pid: reason for pid, facts in found.items() if (reason := self._refusal(facts))}
+        self._known = {
+            pid: each
+            for pid, each in self._known.items()
+            if pid in found and found[pid].start_time == each.start_time and pid not in self._refused
+        }
+        self._failed = {}
         tracker = self._armed()
-        for pid, start_time in found.items():
-            if pid in self._known or self._stopped:
-                continue
-            self._guarded(pid, partial(self._adopt, tracker, pid, start_time))
+        for pid, facts in found.items():
+            if pid not in self._known and pid not in self._refused and not self._stopped:
+                self._guarded(pid, partial(self._adopt, tracker, facts))
 
-    def _found(self) -> dict[int, int]:
-        """Pid -> start time of all processes that are there."""
+    def _found(self) -> dict[int, ProcessFacts]:
+        """All processes that are there now."""
         found = {}
         for pid in self._pids():
-            with suppress(Gone):
-                found[pid] = process.start_time(self._around.tree, pid)
+            with suppress(KernelError):
+                found[pid] = process.facts(self._around.tree, pid)
         return found
+
+    def _refusal(self, facts: ProcessFacts) -> str:
+        """Naming a process lifts the list of who is never managed, but nobody pages out himself."""
+        own = facts.pid == os.getpid()
+        return safety.refusal(facts, {os.getpid()}) if own or not self.task.named else ""
 
     def _pids(self) -> list[int]:
         watcher = self.task.config.watcher
@@ -192,18 +204,13 @@ class Session:
             return self.task.cgroups
         return tuple(path for path in self.task.config.watcher.cgroups if CGROUP_PLACEHOLDER not in path)
 
-    def _adopt(self, tracker: Tracker, pid: int, start_time: int) -> None:
-        facts = process.facts(self._around.tree, pid)
-        reason = safety.refusal(facts, {os.getpid()})
-        if pid == os.getpid() or (reason and not self.task.named):
-            self._refused[pid] = reason
-            return
-        known = processes.adopt(self._around.tree, pid, start_time)
+    def _adopt(self, tracker: Tracker, facts: ProcessFacts) -> None:
+        known = processes.adopt(self._around.tree, facts.pid, facts.start_time)
         begin = self._around.cpu_clock()
         self._refresh(known)
         tracker.begin(known)
         self._around.budget.spend(self._around.cpu_clock() - begin)
-        self._known = {**self._known, pid: known}
+        self._known = {**self._known, facts.pid: known}
 
     def _guarded(self, pid: int, action: Callable[[], None]) -> None:
         """A process that exits under our hands is normal; one that cannot be looked at is said, the others go on."""
@@ -237,7 +244,7 @@ class Session:
         self._scans += 1
         self._scan_seconds = self._around.clock() - begin
         if self._mover.pending():
-            self._mover.keep(self._candidates())
+            self._mover.keep(self._candidates(self._allowed))
 
     def _look(self, tracker: Tracker, known: Process) -> None:
         if not processes.is_still(self._around.tree, known):
@@ -262,32 +269,32 @@ class Session:
         if not self.task.config.moves():
             return
         self._turn += 1
-        kinds = self._allowed()
-        self._mover.replace(self._candidates(kinds))
+        self._allow()
+        self._mover.replace(self._candidates(self._allowed))
         self._move_at = self._around.clock() if self._mover.pending() else NEVER
 
-    def _candidates(self, kinds: frozenset[int] | None = None) -> Mapping[int, regions.Regions]:
+    def _candidates(self, kinds: frozenset[int]) -> Mapping[int, regions.Regions]:
         """Regions that should leave by what is known now."""
-        wanted, after = self._kinds if kinds is None else kinds, self.task.config.policy.swapout_ms
-        found = {}
+        after, found = self.task.config.policy.swapout_ms, {}
         for pid, each in self._known.items():
-            index = age.candidates(each.regions, each.looked, after, wanted, self._turn)
+            index = age.candidates(each.regions, each.looked, after, kinds, self._turn)
             found[pid] = each.regions[index]
         return found
 
-    def _allowed(self) -> frozenset[int]:
-        """Kinds of pages that may leave now, after a look at the brakes."""
-        if self._around.paused():
-            self._brake = "paused: `ebbtide resume` goes on"
-            return frozenset()
+    def _allow(self) -> None:
+        """Look at the brakes: which kinds of pages may leave now, and why others may not."""
         now, limits = self._around.clock(), self.task.brakes
         signals = self._gauges.read(now, self._brake_directories(), self._out_bytes())
         self._hold = brakes.hold(self._hold, brakes.hurts(limits, signals), now)
         closed = brakes.swap_closed(limits, signals) if Kind.ANON in self._kinds else ""
-        self._brake = self._hold.reason or closed or self._no_bandwidth()
-        if self._hold.reason:
-            return frozenset()
-        return self._kinds - {int(Kind.ANON)} if closed else self._kinds
+        self._say_brake(self._hold.reason or closed or self._no_bandwidth())
+        open_kinds = self._kinds - {int(Kind.ANON)} if closed else self._kinds
+        self._allowed = frozenset() if self._hold.reason else open_kinds
+
+    def _say_brake(self, brake: str) -> None:
+        if bool(brake) != bool(self._brake):
+            _log.info("page-out %s workload=%s %s", "braked" if brake else "goes on", self.task.workload, brake)
+        self._brake = brake
 
     def _no_bandwidth(self) -> str:
         return "" if self.task.config.mover.bandwidth_mib > 0 else "mover bandwidth is 0: nothing is moved"
@@ -308,8 +315,9 @@ class Session:
         return ()
 
     def _move(self) -> None:
-        if self._checking.take(self._around.clock()) and not self._allowed():
-            self._mover.replace({})
+        if self._checking.take(self._around.clock()):
+            self._allow()
+            self._mover.keep(self._candidates(self._allowed))
         moved = self._mover.step(self._known, lambda: self._stopped)
         self._advised += moved.advised
         self._left += moved.left
@@ -335,3 +343,12 @@ class Session:
         if stuck:
             notes.append(f"{stuck} regions do not leave (shared with other processes, locked or dirty)")
         return tuple(notes)
+
+
+def _seconds(milliseconds: int) -> float:
+    return max(milliseconds, 1) / 1000
+
+
+def _later(milliseconds: int, now: float) -> Ticker:
+    """Due for the first time after one interval."""
+    return Ticker(_seconds(milliseconds), now + _seconds(milliseconds))
