@@ -287,9 +287,10 @@ class Session:
         signals = self._gauges.read(now, self._brake_directories(), self._out_bytes())
         self._hold = brakes.hold(self._hold, brakes.hurts(limits, signals), now)
         closed = brakes.swap_closed(limits, signals) if Kind.ANON in self._kinds else ""
-        self._say_brake(self._hold.reason or closed or self._no_bandwidth())
+        stop = self._hold.reason or self._no_bandwidth()
+        self._say_brake(stop or closed)
         open_kinds = self._kinds - {int(Kind.ANON)} if closed else self._kinds
-        self._allowed = frozenset() if self._hold.reason else open_kinds
+        self._allowed = frozenset() if stop else open_kinds
 
     def _say_brake(self, brake: str) -> None:
         if bool(brake) != bool(self._brake):

@@ -1,0 +1,81 @@
+"""An engine on a fake kernel, with a clock of its own and no threads."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.engine.engine import Engine
+from reconciler.model import (
+    AgeConfig,
+    EngineConfig,
+    EngineSettings,
+    EngineTask,
+    Features,
+    MoverConfig,
+    RoutineConfig,
+    TrackerConfig,
+    WatcherConfig,
+)
+from tests.engine.fake_process import FakeKernel
+
+CONFIG = EngineConfig(
+    policy=AgeConfig(interval_ms=1000, swapout_ms=2000),
+    tracker=TrackerConfig(name="referenced", pages_in_region=16, scan_interval_ms=1000, regions_update_ms=1000),
+    mover=MoverConfig(interval_ms=100, bandwidth_mib=100),
+    watcher=WatcherConfig(name="pidlist", interval_ms=1000),
+    routines=(RoutineConfig(interval_ms=3000, command=("policy", "-dump", "accessed", "0,1s,0")),),
+)
+
+
+@dataclass
+class Bench:
+    kernel: FakeKernel
+    now: float = 1000.0
+    cpu_clock: Callable[[], float] = lambda: 0.0
+    wakes: list[str] = field(default_factory=list)
+    outputs: list[tuple[str, str]] = field(default_factory=list)
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    features: Features = field(default_factory=lambda: Features(kernel="fake", page_size=4096))
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(
+            self.kernel.tree,
+            self.features,
+            self.settings,
+            self.wakes.append,
+            lambda: self.now,
+            output=lambda workload, text: self.outputs.append((workload, text)),
+            cpu_clock=self.cpu_clock,
+            target=self.kernel.target,
+            workers=0,
+        )
+
+    def task(
+        self, tracker: str = "referenced", *, page_types: tuple[str, ...] = ("anon",), **changes: object
+    ) -> EngineTask:
+        policy = replace(CONFIG.policy, page_types=page_types)
+        known: dict[str, object] = {"pids": tuple(self.kernel.processes), **changes}
+        config = replace(CONFIG, policy=policy)
+        return EngineTask(workload="w", tracker=tracker, **{"config": config, **known})  # type: ignore[arg-type]
+
+    def run(self, seconds: float) -> None:
+        """Let the engine do all that falls due in this time."""
+        end = self.now + seconds
+        while self.engine.scheduler.next_deadline() <= end:
+            self.now = max(self.now, self.engine.scheduler.next_deadline())
+            self.engine.scheduler.turn()
+        self.now = end
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> FakeKernel:
+    return FakeKernel(tmp_path)
+
+
+@pytest.fixture
+def bench(kernel: FakeKernel) -> Iterator[Bench]:
+    made = Bench(kernel)
+    yield made
+    made.engine.close()

@@ -1,0 +1,83 @@
+"""The idle bitmap: exactly our bits, and the heads of huge pages."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sysfs.page_idle import PageIdle
+from tests.engine.fake_process import FRAMES, FakeKernel
+
+LRU, HEAD, TAIL = 1 << 5, 1 << 15, 1 << 16
+
+
+def pages(*numbers: int) -> NDArray[np.uint64]:
+    return np.array(numbers, np.uint64)
+
+
+def flags(folios: dict[int, int], off_list: tuple[int, ...] = ()) -> NDArray[np.uint64]:
+    """Page flags with folios (head -> pages) and pages that are on no list."""
+    table = np.full(FRAMES, LRU, np.uint64)
+    for head, size in folios.items():
+        table[head] = LRU | HEAD
+        table[head + 1 : head + size] = TAIL
+    table[list(off_list)] = 0
+    return table
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> FakeKernel:
+    return FakeKernel(tmp_path)
+
+
+def test_only_the_bits_of_our_pages_are_written(kernel: FakeKernel) -> None:
+    kernel.idle_bitmap()
+    mine = pages(3, 64, 65, 127, 4000, 8191)
+    with PageIdle(kernel.tree) as idle:
+        idle.mark(mine)
+
+    assert kernel.idle() == set(mine.tolist())
+
+
+def test_accessed_pages_are_found_and_named_for_the_next_round(kernel: FakeKernel) -> None:
+    kernel.idle_bitmap()
+    mine = pages(*range(100, 200), *range(7000, 7100))
+    with PageIdle(kernel.tree) as idle:
+        idle.mark(mine)
+        kernel.access(150, 160)
+        found, again = idle.accessed(mine)
+
+    assert mine[found].tolist() == again.tolist() == list(range(150, 160))
+
+
+@pytest.mark.parametrize(("head", "size"), [(512, 512), (1024, 16), (1040, 4), (7680, 512)])
+def test_a_tail_takes_the_mark_of_its_head(kernel: FakeKernel, head: int, size: int) -> None:
+    kernel.idle_bitmap(flags({head: size}))
+    mine = np.arange(head, head + size).astype(np.uint64)
+    with PageIdle(kernel.tree) as idle:
+        idle.mark_heads(mine)
+        quiet, _ = idle.accessed(mine)
+        assert kernel.idle() == {head}
+        kernel.access(head, head + 1)
+        used, again = idle.accessed(mine[1:])
+
+    assert not quiet.any()
+    assert used.all(), "also a region that holds only tails is in use"
+    assert again.tolist() == [head]
+
+
+def test_pages_on_no_list_say_nothing(kernel: FakeKernel) -> None:
+    kernel.idle_bitmap(flags({}, off_list=(9,)))
+    with PageIdle(kernel.tree) as idle:
+        found, again = idle.accessed(pages(8, 9))
+
+    assert (found.tolist(), again.tolist()) == ([True, False], [8])
+
+
+def test_frames_beyond_the_end_of_memory_say_nothing(kernel: FakeKernel) -> None:
+    kernel.idle_bitmap()
+    with PageIdle(kernel.tree) as idle:
+        found, _ = idle.accessed(pages(FRAMES + 1000))
+
+    assert not found.any()

@@ -1,0 +1,326 @@
+"""One workload's loop, from its processes to verified page-out, on a fake kernel."""
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.model import BrakeLimits, EngineSettings, Feature, Features, MoverConfig
+from reconciler.report import EngineReport
+from tests.engine.conftest import CONFIG, Bench
+from tests.engine.fake_process import PAGE, FakeKernel, FakeProcess
+
+FILE_MAPPING = "r--s 00000000 08:01 77 /data/file"
+MIB = 1 << 20
+
+
+def app(kernel: FakeKernel, pid: int = 50) -> FakeProcess:
+    """A mapping in use (0..32) and an idle one (64..96)."""
+    process = FakeProcess(kernel.root, pid, referenced={0}).map(0, 32).map(64, 96)
+    return kernel.add(process.present(0, 32).present(64, 96))
+
+
+def report(bench: Bench) -> EngineReport:
+    found = bench.engine.report("w")
+    assert found is not None
+    return found
+
+
+def pages(size: int) -> float:
+    return size / PAGE
+
+
+def test_the_idle_mapping_leaves_and_the_used_one_stays(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(6)
+    said = report(bench)
+
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(64, 96)}
+    assert pages(said.paged_out_bytes) == pages(said.advised_bytes) == 32
+    assert (said.brake, said.error, said.processes) == ("", "", 1)
+
+
+def test_memory_that_is_swapped_out_completely_still_counts(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(30)
+
+    assert pages(report(bench).tracked_bytes) == 64
+    assert pages(report(bench).idle_bytes) == 32
+    assert report(bench).came_back_bytes == 0
+
+
+def test_measuring_moves_nothing(bench: Bench) -> None:
+    app(bench.kernel)
+    measure = replace(CONFIG, policy=replace(CONFIG.policy, swapout_ms=0))
+    bench.engine.start(bench.task(config=measure))
+    bench.run(30)
+
+    assert bench.kernel.advised == []
+    assert pages(report(bench).idle_bytes) == 32
+    assert report(bench).brake == "", "whoever only measures needs no swap"
+
+
+def test_page_out_without_effect_is_not_counted_and_asked_less_often(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.kernel.effect = False
+    bench.engine.start(bench.task())
+    bench.run(40)
+    said = report(bench)
+
+    assert said.paged_out_bytes == 0
+    assert said.advised_bytes > 0
+    assert 4 <= len(bench.kernel.advised) <= 20, "about 1, 2, 4, 8 ... turns apart, two attempts each"
+    assert "do not leave" in said.notes[-1]
+
+
+def test_pages_that_others_map_too_are_not_even_asked_for(bench: Bench) -> None:
+    process = app(bench.kernel)
+    process.present(64, 80, bits=0).write()  # a forked child has these, too
+    bench.engine.start(bench.task())
+    bench.run(6)
+
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(80, 96)}
+    assert pages(report(bench).paged_out_bytes) == 16
+
+
+@pytest.mark.parametrize(
+    ("size", "used", "said"), [(0, 0, "no swap on this node"), (100 * MIB, 95 * MIB, "swap is 95 % full")]
+)
+def test_without_room_in_swap_nothing_is_asked_for_and_the_reason_said(
+    bench: Bench, size: int, used: int, said: str
+) -> None:
+    app(bench.kernel)
+    bench.kernel.swap(size, used)
+    bench.engine.start(bench.task())
+    bench.run(10)
+
+    assert bench.kernel.advised == []
+    assert said in report(bench).brake
+
+
+def test_a_closed_swap_limit_of_the_cgroup_is_said(bench: Bench) -> None:
+    app(bench.kernel)
+    folder = bench.kernel.root / "cg"
+    folder.mkdir()
+    for name, text in {"cgroup.procs": "50\n", "cgroup.events": "populated 1\n", "memory.swap.max": "0\n"}.items():
+        (folder / name).write_text(text)
+    bench.engine.start(bench.task(pids=(), cgroups=("/cg",)))
+    bench.run(10)
+
+    assert (report(bench).processes, bench.kernel.advised) == (1, [])
+    assert "memory.swap.max is 0" in report(bench).brake
+
+    (folder / "memory.swap.max").write_text("max\n")
+    bench.run(3)
+
+    assert pages(report(bench).paged_out_bytes) == 32
+    assert report(bench).brake == ""
+
+
+def test_what_comes_back_is_counted_and_brakes(bench: Bench) -> None:
+    process = app(bench.kernel)
+    process.map(1024, 2048).present(1024, 2048).write()
+    bench.engine.start(bench.task())
+    bench.run(6)
+    process.present(1024, 2048).write()  # used again
+    bench.run(2)
+
+    assert pages(report(bench).came_back_bytes) == 1024
+    assert "refaults: 97.0 % of what was out came back" in report(bench).brake
+
+    count = len(bench.kernel.advised)
+    bench.run(50)
+
+    assert len(bench.kernel.advised) == count, "a minute's rest"
+
+
+def test_a_process_that_exits_while_it_is_paged_out_is_normal(bench: Bench) -> None:
+    dying, living = app(bench.kernel, 50), app(bench.kernel, 51)
+
+    def die() -> None:
+        if dying.folder.exists():
+            dying.exit()
+
+    bench.kernel.before = die
+    bench.engine.start(bench.task())
+    bench.run(10)
+
+    assert (report(bench).processes, report(bench).error, bench.wakes) == (1, "", [])
+    assert living.folder.exists()
+    assert "w" in bench.engine.running()
+
+
+def test_a_pid_that_was_given_to_another_process_starts_afresh(bench: Bench) -> None:
+    process = app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(1.5)
+    process.start_time = 999
+    process.write()
+    bench.run(2)
+
+    assert bench.kernel.advised == [], "the newcomer was looked at for less than two seconds"
+
+    bench.run(4)
+
+    assert pages(report(bench).paged_out_bytes) == 32
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_never_managed_unless_named(bench: Bench, named: bool) -> None:
+    process = app(bench.kernel)
+    process.comm = "kubelet"
+    process.write()
+    bench.engine.start(bench.task(named=named))
+    bench.run(10)
+    said = report(bench)
+
+    assert (said.processes, bool(bench.kernel.advised)) == ((1, True) if named else (0, False))
+    assert any("process 50 is left alone: kubelet" in note for note in said.notes) != named
+
+
+def test_a_container_starter_is_managed_once_it_has_become_the_program(bench: Bench) -> None:
+    process = app(bench.kernel)
+    process.comm = "runc:[2:INIT]"
+    process.write()
+    bench.engine.start(bench.task())
+    bench.run(3)
+
+    assert report(bench).processes == 0
+
+    process.comm = "app"
+    process.write()
+    bench.run(2)
+
+    assert report(bench).processes == 1
+
+
+def test_files_leave_only_where_asked_and_where_nothing_proves_it_they_do_not_count(bench: Bench) -> None:
+    process = app(bench.kernel)
+    process.map(128, 160, FILE_MAPPING).present(128, 160, bits=1 << 56 | 1 << 61).write()
+    bench.engine.start(bench.task(page_types=("file",)))
+    bench.run(4)
+
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(128, 160)}
+    assert report(bench).paged_out_bytes == 0, "there is no map_files here to look at the page cache through"
+
+
+def test_shared_memory_devices_and_gaps_are_left_alone(bench: Bench) -> None:
+    process = FakeProcess(bench.kernel.root, 50)
+    for i, rest in enumerate(
+        [
+            "rw-s 00000000 00:01 7 /memfd:x (deleted)",
+            "rw-s 00000000 00:01 7 /dev/zero (deleted)",
+            "rw-s 00000000 00:05 7 /dev/shm/x",
+            "rw-p 00000000 00:0f 7 /anon_hugepage (deleted)",
+            "---p 00000000 00:00 0",
+            "r--p 00000000 00:00 0 [vvar]",
+            "rw-s 00000000 00:2a 7 /run/tmpfs-file",
+        ]
+    ):
+        process.map(i * 32, i * 32 + 16, rest)
+    bench.kernel.add(process.present(0, 224))
+    (process.folder / "mountinfo").write_text("24 1 0:42 / /run rw - tmpfs tmpfs rw\n")
+    bench.engine.start(bench.task(page_types=("anon", "file")))
+    bench.run(10)
+
+    assert (report(bench).tracked_bytes, bench.kernel.advised) == (0, [])
+
+
+def test_a_mapping_that_grows_keeps_its_ages(bench: Bench) -> None:
+    process = app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(1.5)
+    process.mappings[1] = (64, 112, "rw-p 00000000 00:00 0")
+    process.present(96, 112).write()
+    bench.run(1.6)
+
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(64, 96)}
+
+
+def test_a_dying_loop_is_reported_and_wakes(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.start(bench.task("idlepage"))  # this kernel has no bitmap
+    bench.run(1)
+
+    assert bench.engine.running() == {}
+    assert "page_idle/bitmap" in report(bench).error
+    assert bench.wakes == [f"engine w: {report(bench).error}"]
+
+    bench.engine.stop("w")
+
+    assert bench.engine.report("w") is None
+
+
+def test_an_unknown_tracker_is_said(bench: Bench) -> None:
+    bench.engine.start(bench.task("damon"))
+
+    assert report(bench).error == "tracker 'damon' is none of idlepage, referenced, softdirty"
+
+
+def test_routines_hand_over_memtierds_table(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(3)
+    workload, text = bench.outputs[0]
+
+    assert workload == "w"
+    assert text.splitlines()[0] == "table: time since last access"
+    assert text.splitlines()[2] == "      50         0.000        1.000       32    0.000     50.00"
+    assert bench.engine.accessed("w", (0, 1, 0)).text() == text
+
+
+def test_scanning_stays_within_the_cpu_budget(kernel: FakeKernel) -> None:
+    ticks = iter(range(1_000_000))
+
+    def clock() -> float:
+        return next(ticks) * 0.5  # every other call ends a scan: half a second each
+
+    app(kernel)
+    bench = Bench(kernel, settings=EngineSettings(cpu_percent=10), cpu_clock=clock)
+    bench.engine.start(bench.task())
+    bench.run(60)
+    said = report(bench)
+
+    assert 8 <= said.scans <= 14, "a tenth of a CPU allows a scan of half a second every five"
+    assert any("put off" in note for note in said.notes)
+    bench.engine.close()
+
+
+def test_bandwidth_zero_moves_nothing_and_says_so(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.start(bench.task(config=replace(CONFIG, mover=MoverConfig(interval_ms=10, bandwidth_mib=0))))
+    bench.run(10)
+
+    assert bench.kernel.advised == []
+    assert report(bench).brake == "mover bandwidth is 0: nothing is moved"
+
+
+def test_stop_and_start_again(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(1)
+    bench.engine.stop("w")
+    bench.run(10)
+
+    assert (bench.engine.running(), bench.engine.report("w"), bench.kernel.advised) == ({}, None, [])
+
+    task = bench.task(brakes=BrakeLimits(refault_percent=100))
+    bench.engine.start(task)
+
+    assert bench.engine.running() == {"w": task}
+
+
+def test_the_idle_bitmap_finds_pages_not_mappings(kernel: FakeKernel) -> None:
+    kernel.idle_bitmap()
+    works = Feature(name="idle-page", works=True, detail="")
+    bench = Bench(kernel, features=Features(kernel="fake", page_size=PAGE, features={"idle-page": works}))
+    process = kernel.add(FakeProcess(kernel.root, 50).map(0, 64).present(0, 64))
+    bench.engine.start(bench.task("idlepage"))
+    for _ in range(6):
+        bench.run(1)
+        kernel.access(0, 20)  # frames of the first two regions
+
+    assert {(first, last) for _, first, last in kernel.advised} == {(32, 64)}
+    assert process.folder.exists()
+    bench.engine.close()
