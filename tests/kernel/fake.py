@@ -257,7 +257,7 @@ class FakeKernel:
 
     # -- files -----------------------------------------------------------------------------------------------------
 
-    def _add(self, path: str, show: Callable[[], str], store: Callable[[str], None] = files.read_only) -> None:
+    def add_file(self, path: str, show: Callable[[], str], store: Callable[[str], None] | None = None) -> None:
         """A kernel file whose reads can be made to fail and whose writes are written down."""
         folder, _, name = (self.root + path).rpartition("/")
         key = path.removeprefix(MOUNT)
@@ -268,17 +268,17 @@ class FakeKernel:
 
         if not self.fs.exists(folder):
             self.fs.create_dir(folder)
-        stored = lambda text: self._written(path, text, store)  # noqa: E731
+        stored = lambda text: self._written(path, text, store or files.read_only)  # noqa: E731
         self.fs.add_object(folder, KernelFile(name, self.fs, shown, stored))
 
     def _make_node_files(self) -> None:
         for pid in ("self", "1"):
-            self._add(f"/proc/{pid}/mountinfo", lambda: f"41 31 0:38 / {MOUNT} rw - cgroup2 cgroup2 rw\n")
-        self._add("/proc/self/cgroup", lambda: "0::/\n")
-        self._add("/proc/sys/kernel/random/boot_id", lambda: f"00000000-0000-4000-8000-{self.boots:012d}\n")
-        self._add("/proc/sys/kernel/osrelease", lambda: "6.12.0-fake\n")
-        self._add("/proc/swaps", self._swaps)
-        self._add("/proc/pressure/memory", lambda: state.pressure(self.groups["/"]))
+            self.add_file(f"/proc/{pid}/mountinfo", lambda: f"41 31 0:38 / {MOUNT} rw - cgroup2 cgroup2 rw\n")
+        self.add_file("/proc/self/cgroup", lambda: "0::/\n")
+        self.add_file("/proc/sys/kernel/random/boot_id", lambda: f"00000000-0000-4000-8000-{self.boots:012d}\n")
+        self.add_file("/proc/sys/kernel/osrelease", lambda: "6.12.0-fake\n")
+        self.add_file("/proc/swaps", self._swaps)
+        self.add_file("/proc/pressure/memory", lambda: state.pressure(self.groups["/"]))
 
     def _swaps(self) -> str:
         lines = ["Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"]
@@ -293,14 +293,14 @@ class FakeKernel:
         group = Group(path)
         self.groups[path] = group
         base = MOUNT + path.rstrip("/")
-        self._add(f"{base}/cgroup.controllers", lambda: "cpu memory pids\n")
-        self._add(
+        self.add_file(f"{base}/cgroup.controllers", lambda: "cpu memory pids\n")
+        self.add_file(
             f"{base}/cgroup.subtree_control", lambda: state.line(group.subtree), lambda text: self._control(group, text)
         )
-        self._add(f"{base}/cgroup.procs", lambda: self._procs(path), lambda text: self._move(group, text))
-        self._add(f"{base}/memory.stat", lambda: self._stat(group))
-        self._add(f"{base}/memory.pressure", lambda: state.pressure(group))
-        self._add(f"{base}/memory.reclaim", _no_show, lambda text: self._proactive(group, text))
+        self.add_file(f"{base}/cgroup.procs", lambda: self._procs(path), lambda text: self._move(group, text))
+        self.add_file(f"{base}/memory.stat", lambda: self._stat(group))
+        self.add_file(f"{base}/memory.pressure", lambda: state.pressure(group))
+        self.add_file(f"{base}/memory.reclaim", _no_show, lambda text: self._proactive(group, text))
         if path != "/":  # the root has none of these
             self._make_limits(group, base)
 
@@ -313,11 +313,11 @@ class FakeKernel:
         }
         for name, show in shows.items():
             if name not in self.lacks:
-                self._add(f"{base}/{name}", show)
+                self.add_file(f"{base}/{name}", show)
         for name, value in DEFAULTS.items():
             if name not in self.lacks:
                 group.knobs[name] = value
-                self._add(
+                self.add_file(
                     f"{base}/{name}",
                     lambda name=name: group.knobs[name] + "\n",  # type: ignore[misc]
                     lambda text, name=name: self._store(group, name, text),  # type: ignore[misc]
@@ -340,10 +340,10 @@ class FakeKernel:
 
     def _make_process(self, process: Process) -> None:
         base = f"/proc/{process.pid}"
-        self._add(f"{base}/cgroup", lambda: f"0::{process.cgroup}\n")
-        self._add(f"{base}/comm", lambda: f"{process.comm}\n")
-        self._add(f"{base}/stat", lambda: state.proc_stat(process))
-        self._add(f"{base}/status", lambda: state.proc_status(process))
+        self.add_file(f"{base}/cgroup", lambda: f"0::{process.cgroup}\n")
+        self.add_file(f"{base}/comm", lambda: f"{process.comm}\n")
+        self.add_file(f"{base}/stat", lambda: state.proc_stat(process))
+        self.add_file(f"{base}/status", lambda: state.proc_status(process))
         if not process.kernel_thread:
             self.fs.create_symlink(f"{self.root}{base}/exe", process.exe)
 

@@ -7,9 +7,10 @@ import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from sysfs import cgroup, pressure, process, swap
-from sysfs.errors import Busy, Gone, Rejected
+from sysfs.errors import Busy, Gone, KernelError, Rejected
 from sysfs.tree import Tree
 from tests.kernel.fake import MOUNT, FakeKernel
+from tests.kernel.fake_damon import ADMIN, STAT, FakeDamon
 from tests.kernel.faults import Dies, Fails, FaultyTree, First, Killed
 from tests.kernel.state import Write
 
@@ -186,3 +187,55 @@ def test_faults_come_where_they_were_ordered(kernel: FakeKernel) -> None:
     with pytest.raises(Gone):
         tree.write(high, "5M")
     assert (tree.writes, tree.reads) == (5, 2)
+
+
+@pytest.fixture
+def damon(kernel: FakeKernel) -> FakeDamon:
+    return FakeDamon(kernel)
+
+
+def refused(kernel: FakeKernel, path: str, text: str) -> int:
+    with pytest.raises(KernelError) as caught:
+        kernel.tree.write(path, text)
+    return caught.value.errno or 0
+
+
+def test_kdamonds_are_made_started_and_stopped(kernel: FakeKernel, damon: FakeDamon) -> None:
+    kernel.tree.write(f"{ADMIN}/nr_kdamonds", "2")
+    state = f"{ADMIN}/1/state"
+
+    assert refused(kernel, state, "off") == errno.EINVAL
+    assert refused(kernel, state, "on") == errno.EINVAL
+    assert refused(kernel, f"{ADMIN}/1/contexts/nr_contexts", "2") == errno.EINVAL
+    kernel.tree.write(f"{ADMIN}/1/contexts/nr_contexts", "1")
+    kernel.tree.write(state, "on\n")
+    assert kernel.tree.read(state) == "on\n"
+    assert kernel.tree.read(f"{ADMIN}/1/pid") != "-1\n"
+    assert refused(kernel, state, "on") == errno.EBUSY
+    assert refused(kernel, f"{ADMIN}/nr_kdamonds", "1") == errno.EBUSY
+    assert refused(kernel, STAT, "Y") == errno.EBUSY
+    kernel.tree.write(state, "off")
+    assert refused(kernel, state, "off") == errno.EPERM
+    assert refused(kernel, f"{ADMIN}/nr_kdamonds", "-1") == errno.EINVAL
+    kernel.tree.write(f"{ADMIN}/nr_kdamonds", "0")
+    assert kernel.tree.folders(ADMIN) == ()
+
+
+def test_damon_stat_keeps_everybody_out(kernel: FakeKernel, damon: FakeDamon) -> None:
+    damon.stat = True
+    kernel.tree.write(f"{ADMIN}/nr_kdamonds", "1")
+    kernel.tree.write(f"{ADMIN}/0/contexts/nr_contexts", "1")
+
+    assert refused(kernel, f"{ADMIN}/0/state", "on") == errno.EBUSY
+    kernel.tree.write(STAT, "N")
+    kernel.tree.write(f"{ADMIN}/0/state", "on")
+
+
+def test_one_lock_for_all_of_damon(kernel: FakeKernel, damon: FakeDamon) -> None:
+    damon.foreign()
+    damon.in_flight = True
+
+    with pytest.raises(Busy):
+        kernel.tree.read(f"{ADMIN}/0/state")
+    assert kernel.tree.read(f"{ADMIN}/nr_kdamonds") == "1\n"
+    assert kernel.writes == []

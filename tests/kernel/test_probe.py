@@ -12,6 +12,7 @@ from sysfs import probe, trial
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 from tests.kernel.fake import MOUNT, FakeKernel
+from tests.kernel.fake_damon import FakeDamon
 
 LIVE = Tree()
 
@@ -193,3 +194,13 @@ def test_the_scrap_is_a_mapping_of_its_own() -> None:
         lines = [line for line in LIVE.read("/proc/self/maps").splitlines() if line.startswith(f"{scrap.start:08x}-")]
         assert lines[0].startswith(f"{scrap.start:08x}-{scrap.end:08x} rw-p")
         assert scrap.read(3) == 3
+
+
+def test_probing_never_touches_foreign_kdamonds(kernel: FakeKernel) -> None:
+    damon = FakeDamon(kernel)
+    damon.foreign()
+    damon.in_flight = True
+    found = look(kernel).features["damon"]
+
+    assert "1 kdamond made through sysfs" in found.detail
+    assert kernel.writes == []
