@@ -25,6 +25,7 @@ class Baseline:
         self.boot_id = boot_id
         self.entries: dict[Key, BaselineEntry] = {}
         self.problems: tuple[Problem, ...] = ()
+        self._aside: Path | None = None
         self._load()
 
     def save(self, actions: Iterable[SaveOriginal]) -> None:
@@ -45,6 +46,9 @@ class Baseline:
             "boot_id": self.boot_id,
             "entries": [asdict(entry) for _, entry in sorted(entries.items())],
         }
+        if self._aside is not None and self.path.exists():
+            os.replace(self.path, self._aside)
+        self._aside = None
         write_atomically(self.path, json.dumps(document, indent=1), durable=True)
         self.entries = dict(entries)
 
@@ -55,18 +59,18 @@ class Baseline:
         except FileNotFoundError:
             return
         except (ValueError, KeyError, TypeError) as error:
-            self._set_aside(error)
+            self._not_understood(error)
             return
         if document["boot_id"] == self.boot_id:
             self.entries = {(entry.cgroup, entry.knob): entry for entry in entries}
 
-    def _set_aside(self, error: Exception) -> None:
-        aside = self.path.with_suffix(".unreadable")
-        os.replace(self.path, aside)
+    def _not_understood(self, error: Exception) -> None:
+        """Said now, moved before the first write of our own: a reader such as `ebbtide plan` changes nothing."""
+        self._aside = self.path.with_suffix(".unreadable")
         problem = Problem(
             where=str(self.path),
             message=f"cannot be understood ({error}), so values written before now cannot be restored",
-            hint=f"it was moved to {aside}; compare it by hand, then delete it",
+            hint=f"it is moved to {self._aside} before anything is written; compare by hand, then delete it",
             severity=Severity.WARNING,
         )
         self.problems = (problem,)

@@ -33,6 +33,12 @@ def missing(tracker: str, features: Features) -> tuple[str, ...]:
     return tuple(name for name in NEEDS[tracker] if not features.works(name))
 
 
+def best(features: Features, *, moves: bool) -> str:
+    """What `auto` takes, "" for nothing."""
+    order = _ORDER_MOVING if moves else _ORDER_MEASURING
+    return next((name for name in order if not missing(name, features)), "")
+
+
 def choose(
     config: TrackerConfig, on_missing: OnMissingTracker, features: Features, *, moves: bool, where: str = ""
 ) -> Choice:
@@ -46,18 +52,18 @@ def choose(
         return Choice(tracker=config.name, problems=_notes(config.name, where) if moves else ())
     if on_missing is OnMissingTracker.REFUSE:
         return Choice(tracker="", problems=(_missing(config.name, features, where, Severity.ERROR),))
-    best = _best(features, where, moves=moves)
-    if not best.tracker:
-        return best
-    said = _missing(config.name, features, where, Severity.WARNING, instead=best.tracker)
-    return Choice(tracker=best.tracker, problems=(said, *best.problems))
+    found = _best(features, where, moves=moves)
+    if not found.tracker:
+        return found
+    said = _missing(config.name, features, where, Severity.WARNING, instead=found.tracker)
+    return Choice(tracker=found.tracker, problems=(said, *found.problems))
 
 
 def _best(features: Features, where: str, *, moves: bool) -> Choice:
-    order = _ORDER_MOVING if moves else _ORDER_MEASURING
-    name = next((name for name in order if not missing(name, features)), "")
+    name = best(features, moves=moves)
     if name:
         return Choice(tracker=name)
+    order = _ORDER_MOVING if moves else _ORDER_MEASURING
     lacking = "; ".join(f"{tracker}: {_lacks(tracker, features)}" for tracker in order)
     hint = (
         "name softdirty to move memory that is only read, too" if moves and not missing("softdirty", features) else ""

@@ -46,9 +46,13 @@ class Node:
     released: frozenset[str] = frozenset()
     now: float = 0.0
     tree: Tree | None = None  # instead of the kernel's own: faults
+    lacks: tuple[str, ...] = ()  # files that this kernel has not
+    works: tuple[str, ...] = ("referenced",)  # features beside those of every fake kernel
+    table: ClassTable | None = None  # instead of `classes` alone
+    uncertain: bool = False  # a class file is unreadable
 
     def __post_init__(self) -> None:
-        self.kernel = FakeKernel(self.fs)
+        self.kernel = FakeKernel(self.fs, lacks=self.lacks, swap=1 << 30)
         self.kernel.cgroup("/system.slice")
         self.fs.create_dir(STATE)
         self.restart()
@@ -60,8 +64,9 @@ class Node:
         self.retries: Mapping[backoff.Key, Retry] = {}
 
     def desired(self) -> Desired:
-        table = ClassTable(classes=self.classes)
-        return desired.resolve(table, self.workloads.values(), self.kernel.features("referenced"))
+        table = self.table or ClassTable(classes=self.classes)
+        features = self.kernel.features(*self.works)
+        return desired.resolve(table, self.workloads.values(), features, uncertain=self.uncertain)
 
     def known(self) -> Known:
         return Known(

@@ -86,14 +86,18 @@ def test_the_baseline_of_another_boot_is_ignored(node: Node) -> None:
     assert Baseline(node.state, "boot-2").entries == {}
 
 
-def test_an_unreadable_baseline_is_set_aside_and_named(node: Node) -> None:
-    (node.state / "baseline.json").write_text('{"version": 1, "entr')
+def test_an_unreadable_baseline_is_named_and_set_aside_before_the_first_write(node: Node) -> None:
+    torn = '{"version": 1, "entr'
+    (node.state / "baseline.json").write_text(torn)
 
     found = Baseline(node.state, "boot-1")
-
     assert found.entries == {}
     assert "cannot be restored" in found.problems[0].message
-    assert (node.state / "baseline.unreadable").exists()
+    assert (node.state / "baseline.json").read_text() == torn, "looking changes nothing"
+
+    found.save([node.save()])
+    assert (node.state / "baseline.unreadable").read_text() == torn
+    assert len(Baseline(node.state, "boot-1").entries) == 1
 
 
 def test_nothing_is_written_when_the_original_cannot_be_saved(node: Node) -> None:

@@ -48,6 +48,21 @@ def test_many_wakeups_are_one_look_with_all_reasons() -> None:
     assert cycles.reasons == ["start", "files, engine w died"]
 
 
+def test_while_it_rests_figures_are_refreshed_without_a_look() -> None:
+    refreshed: list[int] = []
+    loop = Loop(cycle=lambda _: None, clock=lambda: 0.0, idle_seconds=LONG, refresh_seconds=0.0)
+
+    def refresh() -> None:
+        refreshed.append(1)
+        if len(refreshed) == 3:
+            loop.finish()
+
+    loop.refresh = refresh
+    loop.run()
+
+    assert len(refreshed) == 3
+
+
 def test_a_bug_in_a_cycle_is_logged_and_the_loop_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     cycles = Cycles(2)
     alive: list[int] = []

@@ -1,0 +1,251 @@
+"""`ebbtide daemon`: the wiring of loop, engine, watch, control API and service manager. All state it keeps is here."""
+
+import dataclasses
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from reconciler import backoff, classes, gather, lastgood, plan, rendered, state, status, transitions
+from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
+from reconciler.baseline import Baseline
+from reconciler.engine.engine import Engine
+from reconciler.execute import Executor
+from reconciler.gather import Look, Places
+from reconciler.loop import RESYNC_SECONDS, Loop, next_look
+from reconciler.model import EngineTask, Mode, Problem, Workload
+from reconciler.report import Report
+from reconciler.systemd import ServiceManager, watchdog_seconds
+from reconciler.watch import Watch
+from sysfs import boot, probe
+
+log = logging.getLogger("ebbtide.daemon")
+
+
+class Daemon:
+    def __init__(self, places: Places, *, manager: ServiceManager | None = None) -> None:
+        self.places = places
+        state.prepare(places.state_dir, places.run_dir)
+        self.lock = state.take_lock(places.state_dir)
+        self.boot_id = boot.boot_id(places.tree)
+        self.baseline = Baseline(places.state_dir, self.boot_id)
+        self.features = probe.features(places.tree)
+        self.files: Mapping[str, classes.ParsedFile] = lastgood.load(places.state_dir)
+        self.workloads: Mapping[str, Workload] = {}
+        self.tasks: dict[str, EngineTask] = {}  # what ran after the last cycle
+        self.retries: dict[backoff.Key, Retry] = {}
+        self.foreign: dict[tuple[str, str], int] = {}
+        self.cycles = 0
+        self.started = _now_text()
+        self.report = Report()
+        self.manager = manager or ServiceManager()
+        self.transitions = transitions.Transitions()
+        watchdog = watchdog_seconds()
+        self.loop = Loop(
+            cycle=self.cycle,
+            clock=time.monotonic,
+            idle_seconds=min(RESYNC_SECONDS, watchdog / 2) if watchdog else RESYNC_SECONDS,
+            alive=self.manager.alive,
+            refresh=self.refresh,
+        )
+        self.engine = Engine(
+            places.tree,
+            self.features,
+            gather.load_classes(places, self.files).table.engine,
+            self.loop.wake,
+            output=self._routine_output,
+        )
+
+    # -- one cycle -----------------------------------------------------------------------------------------------
+
+    def cycle(self, reason: str) -> float | None:
+        """Look, plan, act, tell; gives the moment at which to look again even if nothing wakes us."""
+        begin = time.monotonic()
+        if reason in ("start", "resync", "reload"):
+            self.features = probe.features(self.places.tree)
+        self._notice_deaths(begin)
+        known = self._known()
+        look = self._look(known)
+        self.engine.update(self.features, look.table.engine, paused=known.paused)
+        decided = plan.plan(look.desired, look.observed, known, begin)
+        outcomes = self._executor().perform(decided)
+        self._remember(look, outcomes, begin)
+        self.tasks = self.engine.running()
+        rendered.reconcile(self.places.state_dir, look.desired)
+        self._tell(look, known, decided, outcomes, reason, begin)
+        return next_look(backoff.next_deadline(self.retries), outcomes, time.monotonic())
+
+    def _notice_deaths(self, now: float) -> None:
+        """Loops that ran after the last cycle and do not run now have ended by themselves: not again at once."""
+        running = self.engine.running()
+        for workload, task in self.tasks.items():
+            if workload not in running:
+                report = self.engine.report(workload)
+                said = report.error if report else "the loop ended"
+                self.retries = backoff.died(self.retries, task, said, now, _jitter())
+
+    def _known(self, *, stopping: bool = False) -> Known:
+        known = gather.known_of(self.baseline, self.places)
+        return dataclasses.replace(known, retries=dict(self.retries), stopping=stopping)
+
+    def _look(self, known: Known) -> Look:
+        look = gather.look(self.places, known, remembered=self.files, features=self.features)
+        self.files = look.files
+        self.workloads = {workload.id: workload for workload in look.workloads}
+        lastgood.store(self.places.state_dir, look.files)
+        return dataclasses.replace(look, observed=gather.with_engines(look.observed, self.engine.running()))
+
+    def _executor(self) -> Executor:
+        return Executor(
+            self.places.tree,
+            self.features.cgroup_mount,
+            self.baseline,
+            self.engine,
+            gather.canonical(self.features.page_size),
+        )
+
+    def _remember(self, look: Look, outcomes: tuple[Outcome, ...], now: float) -> None:
+        self.retries = backoff.advance(self.retries, outcomes, now, _jitter())
+        self.retries = {key: retry for key, retry in self.retries.items() if key[0] in look.desired.workloads}
+        for outcome in outcomes:
+            action = outcome.action
+            if isinstance(action, WriteKnob) and action.foreign and outcome.result is Result.DONE:
+                key = (action.workload, str(action.knob))
+                self.foreign[key] = self.foreign.get(key, 0) + 1
+        self.foreign = {key: count for key, count in self.foreign.items() if key[0] in look.desired.workloads}
+
+    def _tell(
+        self, look: Look, known: Known, decided: Plan, outcomes: tuple[Outcome, ...], reason: str, begin: float
+    ) -> None:
+        self.cycles += 1
+        after = dataclasses.replace(known, baseline=dict(self.baseline.entries))
+        done = status.Cycle(
+            look=look,
+            known=after,
+            plan=decided,
+            outcomes=outcomes,
+            engine_report=self.engine.report,
+            foreign_writes=self.foreign,
+        )
+        self.report = self._report(done, reason, time.monotonic() - begin)
+        self.transitions.tell(self.report, outcomes)
+        self._publish()
+
+    def _report(self, done: status.Cycle, reason: str, seconds: float) -> Report:
+        rows = status.workload_reports(done)
+        problems: tuple[Problem, ...] = (*done.look.problems, *self.baseline.problems)
+        return Report(
+            state=self._state(done),
+            summary=status.summary(rows, len(problems)),
+            pid=os.getpid(),
+            boot_id=self.boot_id,
+            time=_now_text(),
+            started=self.started,
+            cycles=self.cycles,
+            cycle_seconds=round(seconds, 6),
+            wakeup=reason,
+            pending=status.pending(done),
+            problems=problems,
+            workloads=rows,
+        )
+
+    def _state(self, done: status.Cycle) -> str:
+        if done.known.stopping:
+            return "stopping"
+        if done.known.paused:
+            return "paused"
+        return "observing" if done.look.table.mode is Mode.OBSERVE else "running"
+
+    def _publish(self) -> None:
+        try:
+            status.publish(self.report, self.places.run_dir)
+        except OSError as error:
+            log.warning("event=status-not-written path=%s error=%s", self.places.run_dir, error.strerror)
+        self.manager.status(self.report.summary)
+
+    # -- what others ask of us -----------------------------------------------------------------------------------
+
+    def status(self) -> Mapping[str, Any]:
+        """The last report with the engine's figures of this moment, for the control API."""
+        return dataclasses.asdict(status.with_figures(self.report, self.engine.report))
+
+    def refresh(self) -> None:
+        """Publish the engine's figures between cycles; nothing else is looked at."""
+        self.report = status.with_figures(self.report, self.engine.report)
+        self._publish()
+
+    def accessed(self, workload: str, limits: Sequence[float]) -> Mapping[str, Any]:
+        """A workload's memory by time since last access; LookupError when nothing tracks it."""
+        if workload not in self.engine.running():
+            raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
+        return dataclasses.asdict(self.engine.accessed(workload, limits))
+
+    def _routine_output(self, workload: str, text: str) -> None:
+        if workload in self.workloads:
+            rendered.append_output(self.places.state_dir, self.workloads[workload], text)
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        from reconciler.control import server  # gRPC is heavy, and `--once` needs none
+
+        handle = server.serve(
+            str(self.places.run_dir / "control.sock"),
+            status=self.status,
+            accessed=self.accessed,
+            wake=self.loop.wake,
+        )
+        ours = ("status.json", "control.sock")
+        watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)
+        self.loop.alive = lambda: self._alive(watch)
+        self._signals()
+        try:
+            self.loop.run()
+        finally:
+            self.manager.stopping()
+            watch.close()
+            handle.close()
+            self.close()
+
+    def _alive(self, watch: Watch) -> None:
+        watch.refresh()
+        if self.cycles == 1 or self.report.wakeup.startswith("reload"):
+            self.manager.ready()
+        self.manager.alive()
+
+    def _signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.loop.finish())
+        signal.signal(signal.SIGHUP, lambda *_: self._reload())
+
+    def _reload(self) -> None:
+        self.manager.reloading(time.monotonic())
+        self.loop.wake("reload")
+
+    def close(self) -> None:
+        """Stop every loop and restore what classes with `onstop: restore` ask for; everything else stays as it is."""
+        known = self._known(stopping=True)
+        look = self._look(known)
+        decided = plan.plan(look.desired, look.observed, known, time.monotonic())
+        outcomes = self._executor().perform(decided)
+        self._tell(look, known, decided, outcomes, "stop", time.monotonic())
+        self.engine.close()
+        self.lock.close()
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311  spreads retries, keeps no secret
+
+
+def watched(places: Places) -> list[str | Path]:
+    ours = [places.state_dir / name for name in ("workloads.d", "classes.d", "released.d")]
+    return [*places.config_dirs, *ours, places.run_dir]
+
+
+def _now_text() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")

@@ -1,0 +1,129 @@
+"""One look at everything: class files, inventory, kernel. The daemon's loop, `plan`, `verify`, `explain` share it.
+
+Level-triggered: nothing here knows what changed, it reads what is there now.
+"""
+
+import mmap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from reconciler import classes, classfiles, desired, knobs, observe, records, released, schemas
+from reconciler.actions import Known
+from reconciler.baseline import Baseline
+from reconciler.model import ClassTable, Desired, EngineTask, Features, Knob, Observed, Problem, Workload
+from sysfs import boot, cgroup, probe
+from sysfs.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where everything is; the command line's --root, --config-dir, --state-dir and --run-dir."""
+
+    tree: Tree
+    config_dirs: tuple[str, ...]
+    state_dir: Path
+    run_dir: Path
+
+    @property
+    def class_dirs(self) -> tuple[str, ...]:
+        """Highest first: what the runtime handed to `nri` is above the drop-in directories."""
+        return (str(self.state_dir / "classes.d"), *self.config_dirs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    table: ClassTable
+    workloads: tuple[Workload, ...]
+    features: Features
+    desired: Desired
+    observed: Observed
+    problems: tuple[Problem, ...]  # of class files, records, state; not those of single workloads
+    files: Mapping[str, classes.ParsedFile] = field(default_factory=dict)  # last good version of each class file
+
+
+def look(
+    places: Places,
+    known: Known,
+    *,
+    remembered: Mapping[str, classes.ParsedFile] | None = None,
+    features: Features | None = None,
+) -> Look:
+    """Read, parse, observe, resolve. `remembered`: the last good version of each class file. Engines are not known."""
+    features = features or probe.features(places.tree)
+    loaded = load_classes(places, remembered or {}, features.page_size)
+    found, record_problems = records.read_all(str(places.state_dir), boot.boot_id(places.tree))
+    workloads = (*found, *static_workloads(places.tree, features.cgroup_mount, loaded.table))
+    resolved = desired.resolve(
+        loaded.table,
+        workloads,
+        features,
+        own_cgroup=cgroup.own_path(places.tree),
+        uncertain=bool(loaded.failed - loaded.files.keys()),
+    )
+    return Look(
+        table=loaded.table,
+        workloads=workloads,
+        features=features,
+        desired=resolved,
+        observed=observed_of(places.tree, features, resolved, known),
+        problems=(*loaded.problems, *record_problems),
+        files=loaded.files,
+    )
+
+
+def load_classes(
+    places: Places, remembered: Mapping[str, classes.ParsedFile], page_size: int = mmap.PAGESIZE
+) -> classes.Loaded:
+    texts = classfiles.read(places.class_dirs)
+    return classes.load(texts, {"classes": schemas.read("classes")}, remembered, page_size)
+
+
+def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workload, ...]:
+    """The `workloads:` entries, one for each cgroup that matches now; an entry that matches nothing is named, too."""
+    result: list[Workload] = []
+    for entry in table.workloads:
+        matches = cgroup.expand(tree, mount, entry.cgroup) if mount else ()
+        for path in matches:
+            several = len(matches) > 1
+            result.append(
+                Workload(
+                    id=f"{entry.name}:{path.strip('/')}" if several else entry.name,
+                    cgroup=path,
+                    class_name=entry.class_name,
+                    source=str(entry.origin),
+                    named=True,
+                )
+            )
+    return tuple(result)
+
+
+def observed_of(tree: Tree, features: Features, wanted: Desired, known: Known) -> Observed:
+    """What the kernel shows of everything that we want to manage or have ever written to."""
+    paths = {key: item.workload.cgroup for key, item in wanted.workloads.items() if item.workload.cgroup}
+    return observe.observe(tree, features, paths, known.baseline)
+
+
+def canonical(page_size: int) -> Callable[[str, str], str]:
+    """knob, kernel text -> the text that means the same; what cannot be understood stays as it is, to be seen."""
+
+    def convert(name: str, text: str) -> str:
+        try:
+            return knobs.canonical(Knob(name), text, page_size)
+        except ValueError:
+            return text.strip()
+
+    return convert
+
+
+def known_of(baseline: Baseline, places: Places) -> Known:
+    """What an administrator has said (pause, release) and what we remember; retries are the loop's own."""
+    return Known(
+        baseline=dict(baseline.entries),
+        paused=(places.run_dir / "paused").exists(),
+        released=released.read(places.state_dir),
+    )
+
+
+def with_engines(seen: Observed, engines: Mapping[str, EngineTask]) -> Observed:
+    return replace(seen, engines=engines)
