@@ -34,7 +34,7 @@ COLUMNS = (
     Column(title="SIZE", right=True),
     Column(title="IN MEMORY", right=True),
     Column(title="OUT", right=True),
-    Column(title=""),
+    Column(title="", shrinks=True),
 )
 AGES = (0.0, 2.0, 5.0, 10.0, 0.0)
 SETTLE_SECONDS = 6.0  # goes on looking after the cold memory left: hot memory must not follow
@@ -145,7 +145,8 @@ class Show:
         return Options(state_dir=str(self.stage.folder / "state"), run_dir=str(self.stage.run_dir))
 
     def frame(self) -> Iterator[str]:
-        yield f"{time.monotonic() - self.begin:3.0f} s  {engine_words(self.report)}"
+        words = f"{time.monotonic() - self.begin:3.0f} s  {engine_words(self.report)}"
+        yield render.shorten(words, self.screen.page.width or len(words))  # a wrapped line would be drawn over badly
         yield ""
         yield from render.table(self.screen.page, COLUMNS, self.rows())
         yield ""
@@ -214,9 +215,9 @@ def ages(common: Options, page: Page) -> list[str]:
     except (client.Unavailable, client.Unknown):
         return []
     total = sum(row.bytes for row in table.rows) or 1
-    columns = (Column(title="LAST ACCESS"), Column(title="MEMORY", right=True), Column(title=""))
+    columns = (Column(title="LAST ACCESS"), Column(title="MEMORY", right=True), Column(title="", shrinks=True))
     rows = [
-        [_bucket(row.at_least, row.below), human_bytes(row.bytes), "█" * (BAR * row.bytes // total)]
+        [_bucket(row.at_least, row.below), human_bytes(row.bytes), "█" * (BAR * row.bytes // total) or "·"]
         for row in table.rows
     ]
     return render.table(page, columns, rows)

@@ -113,6 +113,8 @@ def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> in
 
 def run() -> None:
     """The console entry: a reader that closes the pipe early (`ebbtide status | head`) is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr] # a terminal that knows no such character
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()

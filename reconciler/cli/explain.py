@@ -1,0 +1,149 @@
+"""`ebbtide explain WORKLOAD`: every setting as it is now, as it is wanted, as it was, and who asks for it."""
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from typing import Any
+
+from reconciler import plan
+from reconciler.cli import looking, options, render, select, steps
+from reconciler.cli import plan as plan_verb
+from reconciler.cli.failure import Exit
+from reconciler.cli.looking import Looked
+from reconciler.cli.render import Column, Page
+from reconciler.model import DesiredWorkload, Knob, ObservedWorkload, Origin, Problem, Workload
+from reconciler.quantities import human_bytes
+
+GONE = ObservedWorkload(inode=0)
+COLUMNS = (
+    Column(title="SETTING"),
+    Column(title="NOW"),
+    Column(title="WANTED"),
+    Column(title="ORIGINAL"),
+    Column(title="FROM", shrinks=True),
+)
+CLASS_ANNOTATIONS = ("class.memtierd.nri.io", "class.memory-qos.nri.io")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workload", metavar="WORKLOAD", help="namespace/pod/container, or an id")
+
+
+def run(args: argparse.Namespace) -> int:
+    common = options.of(args)
+    with looking.now(common) as looked:
+        workload = select.one(looking.names(looked.look), args.workload)
+        explained = explain(looked, looked.look.desired.workloads[workload])
+        found = looked.look.desired.workloads[workload].problems
+    if common.json:
+        print(json.dumps(explained, indent=2))
+    else:
+        print("\n".join(lines(explained, found, render.page(color=common.color, legend=common.legend))))
+    return Exit.FINE
+
+
+def explain(looked: Looked, wanted: DesiredWorkload) -> dict[str, Any]:
+    """The document of schema/explain.schema.json."""
+    workload = wanted.workload
+    decided = plan.plan(looked.look.desired, looked.look.observed, looked.known, time.monotonic())
+    mine = plan_verb.only(decided, [workload.id])
+    return {
+        "version": 1,
+        "id": workload.id,
+        "name": workload.name,
+        "class_name": wanted.class_name,
+        "class_from": class_from(workload),
+        "source": workload.source,
+        "state": workload.state,
+        "mode": wanted.mode,
+        "on_stop": wanted.on_stop,
+        "cgroup": workload.cgroup,
+        "pids": list(workload.pids),
+        "memory_limit": workload.memory_limit,
+        "settings": _settings(looked, wanted),
+        "keys": {key: str(origin) for key, origin in sorted(wanted.origins.items()) if key not in set(Knob)},
+        "engine": _engine(wanted),
+        "actions": [steps.document(action, workload.name, plan_verb.origin(looked, action)) for action in mine.actions],
+        "holds": [steps.held(hold, workload.name) for hold in mine.holds],
+        "problems": [asdict(problem) for problem in wanted.problems],
+    }
+
+
+def class_from(workload: Workload) -> str:
+    """Who gave it this class: its record or class file, or the annotation that counts."""
+    if workload.class_name is not None:
+        return workload.source
+    keys = [key for word in CLASS_ANNOTATIONS for key in (f"{word}/{workload.container}", word)]
+    return next((f"annotation {key}: {workload.annotations[key]}" for key in keys if key in workload.annotations), "")
+
+
+def lines(document: dict[str, Any], found: tuple[Problem, ...], page: Page) -> list[str]:
+    limit = document["memory_limit"]
+    facts = {
+        "class": f"{document['class_name'] or '(none)'}   {_by(document['class_from'])}",
+        "record": document["source"],
+        "cgroup": document["cgroup"],
+        "pids": ", ".join(map(str, document["pids"])),
+        "limit": "" if limit is None else human_bytes(limit),
+        "mode": f"{document['mode']}; on stop: {document['on_stop']}; {document['state']}",
+    }
+    result = [page.paint(f"{document['name']} ({document['id']})", render.BOLD)]
+    result += [f"  {key:7} {render.clean(text.strip())}" for key, text in facts.items() if text]
+    if document["settings"]:
+        rows = [[each[key] for key in ("key", "now", "wanted", "original", "origin")] for each in document["settings"]]
+        result += ["", *render.table(page, COLUMNS, rows)]
+    if document["keys"]:
+        result += ["", *(f"  {key} is set in {origin}" for key, origin in document["keys"].items())]
+    return [*result, *_engine_lines(document["engine"]), *_next(document), *render.problems(page, found)]
+
+
+def _by(text: str) -> str:
+    return f"by {text}" if text else ""
+
+
+def _settings(looked: Looked, wanted: DesiredWorkload) -> list[dict[str, str]]:
+    seen = looked.look.observed.workloads.get(wanted.workload.id, GONE)
+    known = {knob for cgroup, knob in looked.known.baseline if cgroup == wanted.workload.cgroup}
+    return [
+        _setting(looked, wanted, seen, knob) for knob in Knob if knob in known | set(wanted.knobs) | set(seen.knobs)
+    ]
+
+
+def _setting(looked: Looked, wanted: DesiredWorkload, seen: ObservedWorkload, knob: Knob) -> dict[str, str]:
+    entry = looked.known.baseline.get((wanted.workload.cgroup, knob))
+    return {
+        "key": knob,
+        "now": seen.knobs.get(knob, seen.unreadable.get(knob, "")),
+        "wanted": wanted.knobs.get(knob, ""),
+        "original": entry.original if entry else "",
+        "origin": str(wanted.origins.get(knob, Origin(file=""))),
+    }
+
+
+def _engine(wanted: DesiredWorkload) -> dict[str, Any] | None:
+    return asdict(wanted.engine) if wanted.engine else None
+
+
+def _engine_lines(engine: dict[str, Any] | None) -> list[str]:
+    if engine is None:
+        return []
+    policy, tracker, mover = (engine["config"][part] for part in ("policy", "tracker", "mover"))
+    asked = f" (asked for: {tracker['name']})" if tracker["name"] != engine["tracker"] else ""
+    out = f"out after {policy['swapout_ms'] / 1000:g} s" if policy["swapout_ms"] else "measures only"
+    scope = [*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])]
+    return [
+        "",
+        f"  engine  age every {policy['interval_ms'] / 1000:g} s, {out}; pages: {', '.join(policy['page_types'])}",
+        f"  tracker {engine['tracker']}{asked}, a scan every {tracker['scan_interval_ms'] / 1000:g} s",
+        f"  mover   {mover['bandwidth_mib']} MiB/s at most",
+        f"  scope   {', '.join(scope)}",
+    ]
+
+
+def _next(document: dict[str, Any]) -> list[str]:
+    steps_to_do = [f"  next    {each['action']} {each['what']} {each['then']}".rstrip() for each in document["actions"]]
+    held = [
+        f"  held    {each['what']} {each['reason']}".replace("  held     ", "  held    ") for each in document["holds"]
+    ]
+    return ["", *steps_to_do, *held] if steps_to_do or held else []

@@ -1,0 +1,71 @@
+"""One look at classes, records and kernel in this very process, for the verbs that need no daemon."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler import classfiles, gather, lastgood
+from reconciler.actions import Known
+from reconciler.baseline import Baseline
+from reconciler.cli import daemon_link
+from reconciler.cli.options import Options
+from reconciler.model import Desired, EngineTask
+from reconciler.report import Report
+from sysfs import boot, capture
+from sysfs.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    look: gather.Look
+    known: Known
+    report: Report | None  # of the running daemon
+
+
+@contextmanager
+def tree(root: str) -> Iterator[Tree]:
+    """The machine, a folder with its /proc and /sys, or a file that `doctor --capture` made."""
+    if os.path.isfile(root):
+        with capture.replay(root) as replayed:
+            yield replayed
+    else:
+        yield Tree(root)
+
+
+def places(common: Options, kernel: Tree) -> gather.Places:
+    return gather.Places(
+        tree=kernel,
+        config_dirs=common.config_dirs or classfiles.DEFAULT_DIRECTORIES,
+        state_dir=Path(common.state_dir),
+        run_dir=Path(common.run_dir),
+    )
+
+
+@contextmanager
+def now(common: Options) -> Iterator[Looked]:
+    """Look once. The loops of a running daemon are taken from its report; a captured tree has none."""
+    with tree(common.root) as kernel:
+        where = places(common, kernel)
+        known = gather.known_of(Baseline(where.state_dir, boot.boot_id(kernel)), where)
+        seen = gather.look(where, known, remembered=lastgood.load(where.state_dir))
+        report = daemon_link.report(common) if not kernel.root else None
+        observed = gather.with_engines(seen.observed, running(seen.desired, report))
+        yield Looked(look=replace(seen, observed=observed), known=known, report=report)
+
+
+def running(desired: Desired, report: Report | None) -> Mapping[str, EngineTask]:
+    """Loops that are as wanted: the daemon restarts one within a cycle when its task changes."""
+    loops = {workload.id: workload.engine for workload in report.workloads} if report else {}
+    result = {}
+    for key, wanted in desired.workloads.items():
+        loop = loops.get(key)
+        if wanted.engine and loop and not loop.error and loop.tracker == wanted.engine.tracker:
+            result[key] = wanted.engine
+    return result
+
+
+def names(look: gather.Look) -> dict[str, str]:
+    """Workloads by id, for words on the command line and for people's eyes."""
+    return {key: wanted.workload.name for key, wanted in look.desired.workloads.items()}

@@ -1,0 +1,125 @@
+"""`ebbtide plan`, `verify` and `explain`, on a kernel of plain files and without a daemon."""
+
+import json
+import re
+
+from tests.cli import kernel_tree
+from tests.cli.conftest import Machine
+from tests.cli.node import conforms
+
+HIGH = str(64 << 20)
+
+
+def test_the_plan_is_printed_and_nothing_is_written(machine: Machine) -> None:
+    shown = machine.ebbtide("plan")
+
+    assert shown.code == 2
+    assert re.search(r"^db-1 +write +memory\.high +max +67108864 +.*/a\.yaml:\d+$", shown.out, re.MULTILINE)
+    assert re.search(r"^db-1 +write +memory\.swap\.max +0 +max ", shown.out, re.MULTILINE)
+    assert machine.knob("memory.high") == "max"
+    assert not (machine.node.state / "baseline.json").exists()
+
+
+def test_nothing_to_do(machine: Machine) -> None:
+    machine.set(high=HIGH, swap_max="max")
+
+    shown = machine.ebbtide("plan")
+
+    assert shown.code == 0
+    assert shown.out.startswith("nothing to do, 1 workload")
+
+
+def test_the_plan_as_json(machine: Machine) -> None:
+    document = machine.ebbtide("plan", "-o", "json").document
+
+    conforms("plan", document)
+    writes = {each["what"]: (each["now"], each["then"]) for each in document["actions"] if each["action"] == "write"}
+    assert writes == {"memory.high": ("max", HIGH), "memory.swap.max": ("0", "max")}
+
+
+def test_only_one_workload(machine: Machine) -> None:
+    kernel_tree.cgroup(machine.root, "/shop/log")
+    record = json.dumps({"id": "log-1", "cgroup": "/shop/log", "class": "roomy"})
+    kernel_tree.write(machine.node.state / "workloads.d/log-1.json", record)
+
+    actions = machine.ebbtide("plan", "log-1", "-o", "json").document["actions"]
+
+    assert {action["workload"] for action in actions} == {"log-1"}
+    assert machine.ebbtide("plan", "nothing").code == 4
+
+
+def test_a_paused_node_holds_everything(machine: Machine) -> None:
+    (machine.node.run / "paused").touch()
+
+    shown = machine.ebbtide("plan")
+
+    assert shown.code == 0
+    assert "held: db-1: paused" in shown.out
+
+
+def test_a_broken_class_file_is_named(machine: Machine) -> None:
+    machine.classes.write_text("classes: 7\n")
+
+    shown = machine.ebbtide("plan")
+
+    assert shown.code == 1
+    assert str(machine.classes) in shown.out
+
+
+def test_verify_finds_every_difference(machine: Machine) -> None:
+    shown = machine.ebbtide("verify")
+
+    assert shown.code == 1
+    assert re.search(r"^db-1 +memory\.high +max +67108864 ", shown.out, re.MULTILINE)
+    assert shown.out.endswith("2 differences: 1 workload looked at\n")
+
+
+def test_verify_is_content(machine: Machine) -> None:
+    machine.set(high=HIGH, swap_max="max")
+
+    shown = machine.ebbtide("verify", "db-1")
+
+    assert (shown.code, shown.out) == (0, "as wanted: 1 workload looked at\n")
+
+
+def test_verify_misses_a_loop_that_no_daemon_runs(machine: Machine) -> None:
+    machine.classes.write_text(
+        "classes: [{name: roomy, memtierdconfig: {policy: {name: age, config: {intervalms: 1000, swapoutms: 1000}}}}]"
+    )
+
+    document = machine.ebbtide("verify", "-o", "json").document
+
+    conforms("verify", document)
+    assert not document["verified"]
+
+
+def test_verify_expects_nothing_of_what_was_released(machine: Machine) -> None:
+    (machine.node.state / "released.d").mkdir()
+    (machine.node.state / "released.d" / "all").touch()
+
+    assert machine.ebbtide("verify").code == 0
+
+
+def test_explain_shows_who_asks_for_what(machine: Machine) -> None:
+    shown = machine.ebbtide("explain", "db-1")
+
+    assert shown.code == 0
+    assert re.search(r"^  class +roomy +by .*/db-1\.json$", shown.out, re.MULTILINE)
+    assert re.search(r"^memory\.high +max +67108864 +- +.*/a\.yaml:\d+$", shown.out, re.MULTILINE)
+    assert re.search(r"^memory\.low +0 +- +- +-$", shown.out, re.MULTILINE)
+    assert re.search(r"^  allowswap is set in .*/a\.yaml:3$", shown.out, re.MULTILINE)
+    assert re.search(r"^  next    write memory\.high 67108864$", shown.out, re.MULTILINE)
+
+
+def test_explain_as_json(machine: Machine) -> None:
+    document = machine.ebbtide("explain", "db-1", "-o", "json").document
+
+    conforms("explain", document)
+    assert document["class_name"] == "roomy"
+
+
+def test_explain_knows_no_such_workload(machine: Machine) -> None:
+    shown = machine.ebbtide("explain", "db-2")
+
+    assert shown.code == 4
+    assert "did you mean db-1?" in shown.err
