@@ -37,6 +37,7 @@ class Outlook:
         self._table = ClassTable()
         self._problems: tuple[Problem, ...] = ()
         self._features = Features(kernel="", page_size=os.sysconf("SC_PAGE_SIZE"))
+        self._boot_id = boot.boot_id(places.tree)
         self.generation = 0  # counts changes of the classes
 
     def look(self) -> View:
@@ -44,7 +45,7 @@ class Outlook:
         return View(
             table=self._table,
             features=self._known_features(),
-            boot_id=boot.boot_id(self._places.tree),
+            boot_id=self._boot_id,
             paused=os.path.exists(f"{self._places.run_dir}/paused"),
             released=released.read(self._places.state_dir),
         )

@@ -62,6 +62,20 @@ class Plugin:
         self._containers: list[api.Container] = []
         self.synchronized = False
         self.request_timeout_ms = 2000
+        self._calls: Mapping[str, Callable[[bytes], Answer]] = {
+            "Configure": self.configure,
+            "Synchronize": self.synchronize,
+            "CreateContainer": self.create,
+            "UpdateContainer": self.update,
+            "StateChange": self.changed,
+        }
+        self._events: Mapping[str, Callable[[Subject], Changes]] = {
+            "RemovePodSandbox": self.pod_deleted,
+            "StartContainer": self.started,
+            "PostStartContainer": self.running,
+            "StopContainer": self.stopped,
+            "RemoveContainer": self.deleted,
+        }
 
     def connected(self) -> None:
         """A new connection: nothing of a Synchronize that was cut off counts."""
@@ -78,10 +92,10 @@ class Plugin:
             return Answer(last=method == "Synchronize")
 
     def _answer(self, method: str, payload: bytes) -> Answer:
-        handler = _CALLS.get(method)
+        handler = self._calls.get(method)
         if handler is not None:
-            return handler(self, payload)
-        if method in _EVENTS:
+            return handler(payload)
+        if method in self._events:
             request = api.ContainerRequest.FromString(payload)  # a pod's request is the beginning of this
             return self._event(method, (request.pod, request.container))
         if method in _UNUSED:
@@ -94,8 +108,8 @@ class Plugin:
         return self._event(_BY_NUMBER.get(change.event, ""), (change.pod, change.container))
 
     def _event(self, method: str, subject: Subject) -> Answer:
-        handler = _EVENTS.get(method)
-        return Answer() if handler is None else Answer(work=lambda: handler(self, subject))
+        handler = self._events.get(method)
+        return Answer() if handler is None else Answer(work=lambda: handler(subject))
 
     # -- the connection's own calls ----------------------------------------------------------------------------------
 
@@ -125,7 +139,8 @@ class Plugin:
             for workload in self.known.values()
             if workload.cgroup and not self._tree.exists(view.features.cgroup_mount + workload.cgroup)
         )
-        return self._removed(gone, "its cgroup is gone")
+        changes = self._removed(gone, "its cgroup is gone")
+        return replace(changes, keep=frozenset(self.known))  # records of an earlier boot go, too
 
     def synchronize(self, payload: bytes) -> Answer:
         """Chunks are kept until the last one; the records of what exists are written when that is answered."""
@@ -264,20 +279,6 @@ class Plugin:
         return Changes(write=tuple(changed))
 
 
-_CALLS: Mapping[str, Callable[[Plugin, bytes], Answer]] = {
-    "Configure": Plugin.configure,
-    "Synchronize": Plugin.synchronize,
-    "CreateContainer": Plugin.create,
-    "UpdateContainer": Plugin.update,
-    "StateChange": Plugin.changed,
-}
-_EVENTS: Mapping[str, Callable[[Plugin, Subject], Changes]] = {
-    "RemovePodSandbox": Plugin.pod_deleted,
-    "StartContainer": Plugin.started,
-    "PostStartContainer": Plugin.running,
-    "StopContainer": Plugin.stopped,
-    "RemoveContainer": Plugin.deleted,
-}
 _NUMBERS = {
     "RemovePodSandbox": api.REMOVE_POD_SANDBOX,
     "CreateContainer": api.CREATE_CONTAINER,

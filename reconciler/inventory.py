@@ -4,29 +4,26 @@ A record is a JSON document (schema/workload.schema.json). People write records,
 or process ids, and a class. Such a record has no boot id, so it survives reboots, and it *names* what it manages.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import yaml
-
+from reconciler import documents
 from reconciler.model import Problem, Severity, Workload, WorkloadState
 
 VERSION = 1
 WRITER = "nri"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:-]{0,200}\Z")  # a file name, too: no slash, no leading dot
-_LARGEST = 1 << 20
-_DEEPEST = 8
 _HINT = "see schema/workload.schema.json; the least a record needs is: {id: NAME, cgroup: /PATH, class: CLASS}"
 
 
 class _Wrong(ValueError):
-    def __init__(self, pointer: str, message: str, line: int = 0) -> None:
+    def __init__(self, pointer: str, message: str) -> None:
         super().__init__(message)
-        self.pointer, self.line = pointer, line
+        self.pointer = pointer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +34,15 @@ class Merged:
 
 def parse(text: str, where: str) -> Workload | tuple[Problem, ...]:
     """One record. Unknown keys are ignored, so that an older daemon reads what a newer plugin wrote."""
+    with contextlib.suppress(_Wrong):
+        return _workload(_json(text), where)
+    document = documents.parse(text, where)
+    if not isinstance(document, documents.Document):
+        return document
     try:
-        return _workload(_document(text), where)
+        return _workload(document.value, where)
     except _Wrong as wrong:
-        problem = Problem(where=where, pointer=wrong.pointer, line=wrong.line, message=str(wrong), hint=_HINT)
-        return (problem,)
+        return (document.problem(wrong.pointer, str(wrong), _HINT),)
 
 
 def render(workload: Workload) -> str:
@@ -82,45 +83,24 @@ def _claimed_twice(workload: Workload, rival: Workload) -> Problem:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _document(text: str) -> dict[str, object]:
-    if len(text) > _LARGEST:
-        raise _Wrong("", f"this is {len(text)} characters long; a record has at most {_LARGEST}")
+def _json(text: str) -> object:
+    """What `ebbtide nri` wrote, fast; anything else is read again by the parser that knows places."""
     try:
-        value = json.loads(text)
+        return json.loads(text, object_pairs_hook=_without_doubles) if len(text) <= documents.MOST_BYTES else None
     except (ValueError, RecursionError):
-        value = _yaml(text)
-    if not isinstance(value, dict):
+        return None
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands here twice")
+    return found
+
+
+def _workload(record: object, where: str) -> Workload:
+    if not isinstance(record, dict):
         raise _Wrong("", "a record is a mapping of keys to values; this file is none")
-    return value
-
-
-def _yaml(text: str) -> object:
-    try:
-        _refuse_bombs(text)
-        return yaml.load(text, yaml.CSafeLoader)
-    except yaml.MarkedYAMLError as error:
-        message = f"neither JSON nor YAML: {error.problem or error.context}"
-        raise _Wrong("", message, _line(error.problem_mark)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _Wrong("", "neither JSON nor YAML") from error
-
-
-def _line(mark: Any) -> int:
-    return mark.line + 1 if mark else 0
-
-
-def _refuse_bombs(text: str) -> None:
-    # The parser's events come one by one, so this stops early where building the value would take for ever.
-    depth = 0
-    for event in yaml.parse(text, yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise _Wrong("", "aliases (*NAME) are not allowed in a record", _line(event.start_mark))
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise _Wrong("", f"nested deeper than {_DEEPEST} levels", _line(event.start_mark))
-
-
-def _workload(record: Mapping[str, object], where: str) -> Workload:
     version = record.get("version", VERSION)
     if version != VERSION:
         raise _Wrong("/version", f"version {version!r} is not known here, only {VERSION}")
@@ -156,7 +136,7 @@ def _cgroup(value: object, pointer: str) -> str:
 def _texts(value: object, pointer: str) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _Wrong(pointer, f"must be a mapping, not {_kind(value)}")
-    return {_text(key, pointer): _text(item, f"{pointer}/{_escaped(key)}") for key, item in value.items()}
+    return {_text(key, pointer): _text(item, documents.step(pointer, str(key))) for key, item in value.items()}
 
 
 def _pids(value: object, pointer: str) -> tuple[int, ...]:
@@ -209,10 +189,6 @@ def _problem(value: object, pointer: str) -> Problem:
 
 def _kind(value: object) -> str:
     return {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}.get(type(value), repr(value))
-
-
-def _escaped(key: object) -> str:
-    return str(key).replace("~", "~0").replace("/", "~1")
 
 
 _NAMES = {  # key of the record -> attribute of Workload

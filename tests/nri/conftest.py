@@ -54,6 +54,9 @@ class Place:
     def tree(self) -> Tree:
         return Tree(self.root)
 
+    def look(self) -> View:
+        return self.view
+
     def with_table(self, table: ClassTable) -> None:
         self.view = replace(self.view, table=table)
 
@@ -76,7 +79,7 @@ class Place:
         return dict(inventory.merge(workloads).workloads)
 
     def plugin(self) -> Plugin:
-        return Plugin(self.tree, lambda: self.view, self.records().values())
+        return Plugin(self.tree, self.look, self.records().values())
 
     def tick(self) -> None:
         self.ticks += 1

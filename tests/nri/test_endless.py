@@ -297,3 +297,12 @@ def test_a_configuration_that_is_missing_or_not_ours_is_an_error(root: Path, com
         assert process.returncode == Exit.CONFIGURATION
         assert name in message
         assert not (root / "state/classes.d").exists()
+
+
+def test_the_plugin_stays_small() -> None:
+    """It must answer within milliseconds on a node without memory, so it loads no more than it needs."""
+    heavy = "[name for name in ('numpy', 'grpc', 'watchdog') if name in sys.modules]"
+    code = f"import sys, reconciler.cli.nri; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

@@ -2,15 +2,20 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nri import api_pb2 as api
 from nri import link, mux, session, ttrpc
-from nri.plugin import EVENT_MASK, Answer, Plugin
+from nri.plugin import EVENT_MASK, Answer, Changes, Plugin, Subject
+from sysfs.tree import Tree
 from tests.nri.conftest import Place
 from tests.nri.host import PLUGIN_SERVICE, Host, container, pod
 
+_METHODS = [method.name for method in api.DESCRIPTOR.services_by_name["Plugin"].methods]
 CONFIGURE = api.ConfigureRequest(runtime_name="containerd", runtime_version="1.7.24~ds1")
 
 
@@ -175,11 +180,67 @@ def test_a_failing_handler_answers_and_lives(start: Callable[[Plugin], Host], pl
         def create(self, payload: bytes) -> Answer:
             raise KeyError("a bug")
 
-    broken = Broken(place.tree, lambda: place.view)
-    broken_calls = start(broken)
-    broken_calls.handshake()
+    host = start(Broken(place.tree, lambda: place.view))
+    host.handshake()
 
-    assert broken_calls.call("StartContainer", api.ContainerRequest()).code == 0
+    assert host.create(pod(), container("f00d", pod())) == {}
+    host.settle()
+
+
+def test_a_synchronize_that_fails_on_our_side_is_asked_for_again(start: Callable[[Plugin], Host], place: Place) -> None:
+    """Older hosts would keep the connection and never send an event on it."""
+
+    class Broken(Plugin):
+        def synchronize(self, payload: bytes) -> Answer:
+            raise KeyError("a bug")
+
+    host = start(Broken(place.tree, lambda: place.view))
+    host.handshake()
+
+    assert host.closed()
+    assert isinstance(place.ended[0], session.Refused)
+
+
+def test_work_that_fails_costs_a_log_line(
+    start: Callable[[Plugin], Host], place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Plugin):
+        def started(self, subject: Subject) -> Changes:
+            raise KeyError("a bug")
+
+    host = start(Broken(place.tree, lambda: place.view))
+    host.handshake()
+    host.event("StartContainer", pod(), container("f00d", pod()))
+    host.settle()
+
+    assert "event=work-failed method=StartContainer" in caplog.text
+
+
+@given(method=st.sampled_from([*_METHODS, "x"]), payload=st.binary(max_size=300))
+def test_no_bytes_make_the_plugin_fail(method: str, payload: bytes) -> None:
+    plugin = Plugin(Tree("/nonexistent"), Place(root=Path("/nonexistent")).look)
+
+    plugin.answer(method, payload).work()
+
+
+def test_a_slow_answer_is_said(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    moments = iter(range(0, 1000, 2))
+    deeds = session.Deeds(perform=lambda _: None, tick=place.tick, clock=lambda: next(moments))
+    incoming = [ttrpc.Request(stream=1, service=PLUGIN_SERVICE, method="Shutdown")]
+
+    class Once(link.Link):
+        def __init__(self) -> None: ...
+        def receive(self, seconds: float) -> "list[tuple[int, ttrpc.Message]]":  # type: ignore[override]
+            if not incoming:
+                raise link.Closed
+            return [(mux.PLUGIN, incoming.pop())]
+
+        def send(self, connection: int, message: ttrpc.Message) -> None: ...
+
+    with pytest.raises(link.Closed):
+        session.Session(Once(), place.plugin(), deeds, name="x", index="10").run()
+
+    assert "event=slow method=Shutdown milliseconds=2000" in caplog.text
 
 
 def test_no_answer_to_the_registration_ends_the_session(place: Place) -> None:

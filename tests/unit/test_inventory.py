@@ -70,7 +70,8 @@ def test_people_write_yaml() -> None:
 
 REFUSED = {
     "not a mapping": ("[1]", "", "mapping"),
-    "neither": ("{{{", "", "neither JSON nor YAML"),
+    "neither": ("{{{", "", ""),
+    "a key twice": ('{"id": "x", "cgroup": "/x", "id": "y"}', "/id", "twice"),
     "no id": ('{"cgroup": "/x"}', "/id", "no id"),
     "a path as id": ('{"id": "../x", "cgroup": "/x"}', "/id", "no id"),
     "nothing to manage": ('{"id": "x"}', "", "nothing to manage"),
@@ -96,11 +97,19 @@ def test_what_is_wrong_is_said(text: str, pointer: str, word: str) -> None:
     assert found[0].hint
 
 
-def test_yaml_errors_have_a_line() -> None:
-    found = inventory.parse("id: x\ncgroup: [\n", "x.yaml")
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("id: x\ncgroup: [\n", "x.yaml:3:1"),
+        ("id: x\ncgroup: x\n", "x.yaml:2:1"),
+        ('{"id": "x",\n"pids": 1}', "x.yaml:2:1"),
+    ],
+)
+def test_mistakes_have_a_place(text: str, place: str) -> None:
+    found = inventory.parse(text, "x.yaml")
 
     assert isinstance(found, tuple)
-    assert found[0].line == 3
+    assert found[0].place() == place
 
 
 @pytest.mark.parametrize("text", ["a: &a [1]\nb: *a\n", "[" * 100_000, "{id: x, y: " + "[" * 100_000, "1" * 5000])
