@@ -18,13 +18,14 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
 from nri import endless, link, logfmt, mux, outlook, session
 from nri.plugin import Changes, Plugin
 from nri.store import Store
-from reconciler import classfiles, inventory, logs, records, systemd
+from reconciler import classfiles, inventory, lastgood, logs, records, systemd
 from reconciler.cli import options
 from reconciler.cli.failure import Exit, Failure
 from sysfs import boot
@@ -98,7 +99,8 @@ class Served:
         self._publish_config(at_start=True)
         dirs = (f"{common.state_dir}/classes.d", *(common.config_dirs or classfiles.DEFAULT_DIRECTORIES))
         places = outlook.Places(tree=tree, state_dir=common.state_dir, run_dir=common.run_dir)
-        self._outlook = outlook.Outlook(places, outlook.class_reader(dirs, {}))
+        remembered = lastgood.load(Path(common.state_dir))  # so that a restart beside a broken file changes nothing
+        self._outlook = outlook.Outlook(places, outlook.class_reader(dirs, remembered))
         self._outlook.look()  # what is slow is done before the runtime waits for us
         self._generation = self._outlook.generation
         known = [one for one in records.read_all(common.state_dir, boot_id())[0] if one.writer == inventory.WRITER]

@@ -228,6 +228,19 @@ def test_a_named_file_wins_and_is_published(root: Path, listener: Listener, comm
     assert host.create(IDLE_POD, container("beef", IDLE_POD)) == {"memory.swap.max": "max"}
 
 
+def test_a_restart_beside_a_broken_file_changes_nothing(root: Path, listener: Listener, command: Started) -> None:
+    """The daemon remembers the last good version of each file; the plugin reads what it remembers."""
+    path = root / "conf.d/10-idle.yaml"
+    (root / "state").mkdir()
+    (root / "state/lastgood.json").write_text(json.dumps({str(path): CLASSES}))
+    path.write_text("classes: [\n")
+    command()
+    host = listener.host()
+    host.handshake()
+
+    assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "max"}
+
+
 def test_started_by_the_runtime(root: Path, command: Started) -> None:
     ours, theirs = socket.socketpair()
     identity = {"NRI_PLUGIN_NAME": "ebbtide", "NRI_PLUGIN_IDX": "42", "NRI_PLUGIN_SOCKET": str(ours.fileno())}
