@@ -109,29 +109,29 @@ def _runs(table: NDArray[np.void]) -> Runs:
 
 
 def _of_entries(address: int, entries: Entries, page_size: int) -> NDArray[np.void]:
-    """Run lengths of what the entries say."""
-    said = categories(entries)
-    edges = np.flatnonzero(np.diff(said, prepend=np.uint64(1 << 32)))
+    """Run lengths of what the entries say: compared as bytes, translated only where a run begins."""
+    said = (entries >> np.uint64(61)).astype(np.uint8)
+    said |= ((entries >> np.uint64(52)) & np.uint64(8)).astype(np.uint8)
+    edges = np.flatnonzero(np.append(True, said[1:] != said[:-1])) if len(said) else np.empty(0, np.intp)
     table = np.empty(len(edges), _REGION)
     table["start"] = address + edges * page_size
     table["end"] = address + np.append(edges[1:], len(entries)) * page_size
-    table["categories"] = said[edges]
+    table["categories"] = _CATEGORIES[said[edges]]
     kept: NDArray[np.void] = table[(table["categories"] & np.uint64(_ANY)) != 0]
     return kept
 
 
-def categories(entries: Entries) -> NDArray[np.uint64]:
-    """PAGEMAP_SCAN's categories of pagemap entries."""
-    present, swapped, file = entries >> np.uint64(63), entries >> np.uint64(62), entries >> np.uint64(61)
-    dirty = entries >> np.uint64(55)
-    one = np.uint64(1)
-    said: NDArray[np.uint64] = (
-        ((present & one) * np.uint64(IS_PRESENT))
-        | ((swapped & one) * np.uint64(IS_SWAPPED))
-        | ((file & one) * np.uint64(IS_FILE))
-        | ((dirty & one) * np.uint64(IS_SOFT_DIRTY))
-    )
-    return said
+# By soft-dirty, present, swapped, file (from the highest of four bits).
+_CATEGORIES = np.array(
+    [
+        (code & 8) // 8 * IS_SOFT_DIRTY
+        | (code & 4) // 4 * IS_PRESENT
+        | (code & 2) // 2 * IS_SWAPPED
+        | (code & 1) * IS_FILE
+        for code in range(16)
+    ],
+    np.uint64,
+)
 
 
 def merge(many: list[Runs]) -> Runs:
