@@ -168,9 +168,8 @@ def _runtime_problems(found: tuple[Runtime, ...]) -> Iterator[Problem]:
         yield _problem("NRI", text, "", Severity.NOTE)
     for runtime in found:
         if runtime.nri != "on":
-            hint = f"put this into {runtime.file}, then {runtime.then}: " + " / ".join(
-                line.strip() for line in runtime.lines
-            )
+            lines = " / ".join(line.strip() for line in runtime.lines)
+            hint = f"put this into {runtime.file}, then {runtime.then}: {lines}" if lines else runtime.then
             message = f"NRI is {'off' if runtime.nri == 'off' else 'perhaps off'}: {runtime.detail}"
             yield _problem(runtime.name, message, hint, Severity.WARNING)
 

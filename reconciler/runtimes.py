@@ -79,11 +79,16 @@ def _containerd(tree: Tree, found: _Found) -> Runtime:
         file=found.file,
         nri=state,
         detail=f"{socket} is there" if state == "on" and not detail else detail,
-        lines=CONTAINERD_LINES if state != "on" else (),
+        lines=_containerd_lines(found) if state == "off" or found.broken else (),
         then="systemctl restart containerd" if state != "on" else "",
         socket=socket,
         plugin_path=str(found.settings.get("plugin_path", PLUGIN_PATH)),
     )
+
+
+def _containerd_lines(found: _Found) -> tuple[str, ...]:
+    """A file without a version is read as version 1, which does not know this table."""
+    return CONTAINERD_LINES if found.version else ("version = 2", *CONTAINERD_LINES)
 
 
 def _containerd_state(found: _Found, *, shown: bool) -> tuple[str, str]:
@@ -124,7 +129,7 @@ def _crio(tree: Tree, found: _Found) -> Runtime:
         file=found.file,
         nri=state,
         detail=detail,
-        lines=CRIO_LINES if state != "on" else (),
+        lines=CRIO_LINES if state == "off" or found.broken else (),
         then="systemctl restart crio" if state != "on" else "",
         socket=socket,
         plugin_path=str(found.settings.get("nri_plugin_dir", PLUGIN_PATH)),
