@@ -37,7 +37,7 @@ COLUMNS = (
     Column(title="", shrinks=True),
 )
 AGES = (0.0, 2.0, 5.0, 10.0, 0.0)
-SETTLE_SECONDS = 6.0  # goes on looking after the cold memory left: hot memory must not follow
+SETTLE_SECONDS = 4.0  # goes on looking after the cold memory left: hot memory must not follow
 BAR = 24
 """Widest bar of the live table, in characters."""
 ROOT_NEEDED = "it starts a daemon that looks at another process's pages (/proc/PID/clear_refs, process_madvise)"

@@ -12,7 +12,6 @@ class Exit(IntEnum):
     STOPPED = 3  # the daemon is not running
     UNKNOWN = 4  # no such workload
     USAGE = 64
-    UNAVAILABLE = 69
     PRIVILEGE = 77
     CONFIGURATION = 78
     INTERRUPTED = 130

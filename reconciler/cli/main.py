@@ -60,13 +60,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def module(verb: str) -> Verb:
-    name = f"reconciler.cli.{verb.replace('-', '_')}"
-    try:
-        return cast("Verb", importlib.import_module(name))
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise Failure(verb, "this verb is not there yet", code=Exit.UNAVAILABLE) from error
+    return cast("Verb", importlib.import_module(f"reconciler.cli.{verb.replace('-', '_')}"))
 
 
 def build_parser() -> argparse.ArgumentParser:

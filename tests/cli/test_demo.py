@@ -1,6 +1,5 @@
 """`ebbtide demo`: its verdict as a table, and the whole of it where this machine allows that."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -83,7 +82,6 @@ def test_not_root() -> None:
     assert failure.value.code is Exit.PRIVILEGE
 
 
-@pytest.mark.skipif(importlib.util.find_spec("reconciler.cli.daemon") is None, reason="the daemon is not there yet")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="this kernel has no CONFIG_PROC_PAGE_MONITOR")
 def test_the_whole_demo() -> None:
