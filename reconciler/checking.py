@@ -40,6 +40,9 @@ def validate(document: Document, schema: Mapping[str, Any]) -> tuple[Problem, ..
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint for a word that nobody knows: the one that was probably meant, else all there are."""
     folded = {name.lower().replace("_", "").replace("-", ""): name for name in known}
+    endings = [name for name in known if word.endswith(f".{name}")]
+    if endings:
+        return f'did you mean "{max(endings, key=len)}"?'
     near = difflib.get_close_matches(word[:40].lower().replace("_", "").replace("-", ""), folded, 1, 0.6)
     if near:
         return f'did you mean "{folded[near[0]]}"?'
@@ -125,15 +128,17 @@ def _said(error: ValidationError) -> tuple[str, str]:
 
 
 def _expected(schema: Mapping[str, Any], types: object) -> str:
-    if "title" in schema:
+    if "title" in schema and "$schema" not in schema:  # a whole schema's title is that of a document
         return str(schema["title"])
     names = [types] if isinstance(types, str) else list(types) if isinstance(types, list) else []
     return " or ".join(_TYPES[name] for name in names if name != "null") or "something else"
 
 
 def _hint(schema: Mapping[str, Any], value: object) -> str:
-    if isinstance(value, bool) and "string" in str(schema.get("type", "")):
+    if isinstance(value, bool) and schema.get("type") == "string":
         return 'YAML reads yes, no, on and off as true and false: put the word in "quotes"'
+    if schema.get("type") == "boolean" and str(value).lower() in {"true", "false", "yes", "no", "on", "off"}:
+        return "write it without quotes"
     said = str(schema.get("description", "")).rstrip(".")
     example = next((str(e) for e in schema.get("examples", ()) if not isinstance(e, dict | list)), "")
     return "; for example ".join(part for part in (said, example) if part)

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler.declarations import ClassText
@@ -85,8 +86,9 @@ def _conf_files(directory: str) -> Iterator[str]:
 
 def _looks_ours(path: str) -> bool:
     try:
-        with open(_open(path), "rb") as file:
-            return _OURS.search(file.read(MOST_BYTES).decode(errors="replace")) is not None
+        with _opened(path) as descriptor:
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            return regular and _OURS.search(_data(descriptor).decode(errors="replace")) is not None
     except OSError:
         return False
 
@@ -96,25 +98,25 @@ def _is_class_file(name: str) -> bool:
 
 
 def _masks(path: str) -> bool:
-    """Empty, or /dev/null by any number of links. What cannot be looked at is no mask: it will be complained about."""
+    """Empty, or /dev/null by any number of links; made by somebody who may. Other doubtful files are told of later."""
     try:
-        seen = os.stat(path)
+        folder, link, seen = os.stat(os.path.dirname(path)), os.lstat(path), os.stat(path)
     except OSError:
         return False
-    if stat.S_ISREG(seen.st_mode):
-        return seen.st_size == 0
-    return os.path.realpath(path) == os.devnull
+    if not {folder.st_uid, link.st_uid} <= _trusted() or _others_may_write(os.path.dirname(path), folder):
+        return False
+    return seen.st_size == 0 if stat.S_ISREG(seen.st_mode) else os.path.realpath(path) == os.devnull
 
 
 def _read(path: str) -> ClassText:
     try:
-        with open(_open(path), "rb") as file:
-            trouble = _distrust(path, os.fstat(file.fileno()))
-            data = b"" if trouble else file.read(MOST_BYTES + 1)
+        with _opened(path) as descriptor:
+            trouble = _distrust(path, os.fstat(descriptor))
+            data = b"" if trouble else _data(descriptor)
     except FileNotFoundError:
         return _refused(path, "no such file", "a dangling link? to mask a file, link it to /dev/null")
     except OSError as error:
-        return _refused(path, f"cannot be read: {error.strerror}", "")
+        return _refused(path, f"cannot be read: {error.strerror}", "is it readable for the user who runs this?")
     if trouble:
         return _refused(path, *trouble)
     if len(data) > MOST_BYTES:
@@ -122,9 +124,20 @@ def _read(path: str) -> ClassText:
     return _decoded(path, data)
 
 
-def _open(path: str) -> int:
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
     # Not blocking: a FIFO with a nice name must not stop the daemon.
-    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _data(descriptor: int) -> bytes:
+    """The content, one byte more than allowed at most."""
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read(MOST_BYTES + 1)
 
 
 def _decoded(path: str, data: bytes) -> ClassText:
@@ -139,17 +152,30 @@ def _decoded(path: str, data: bytes) -> ClassText:
 
 def _distrust(path: str, seen: os.stat_result) -> tuple[str, str] | None:
     """Why this file must not decide anything, and what to do about it."""
-    if not stat.S_ISREG(seen.st_mode):
-        return "not a regular file", "replace it with one"
-    folder = os.path.dirname(os.path.realpath(path))
-    for place, status, kind in ((path, seen, "file"), (folder, os.stat(folder), "directory")):
-        if status.st_uid not in {0, os.geteuid()}:
+    folders = dict.fromkeys((os.path.dirname(path) or ".", os.path.dirname(os.path.realpath(path))))
+    places = [(folder, os.stat(folder), "directory") for folder in folders]
+    for place, status, kind in (*places, (path, seen, "file")):
+        if status.st_uid not in _trusted():
             said = f"the {kind} {place} belongs to user {status.st_uid}, who could make this daemon do anything"
             return said, f"chown root {place}"
-        sticky = kind == "directory" and status.st_mode & stat.S_ISVTX  # others may add, not replace
-        if status.st_mode & _OTHERS_MAY_WRITE and not sticky:
+        if _others_may_write(place, status):
             return f"the {kind} {place} may be written by others than its owner", f"chmod go-w {place}"
-    return None
+    return None if stat.S_ISREG(seen.st_mode) else ("not a regular file", "replace it with one")
+
+
+def _trusted() -> set[int]:
+    return {0, os.geteuid()}
+
+
+def _others_may_write(path: str, status: os.stat_result) -> bool:
+    if not status.st_mode & _OTHERS_MAY_WRITE:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        return stat.S_ISREG(status.st_mode)  # a device or FIFO is refused for being one
+    if status.st_mode & stat.S_ISVTX:
+        return False  # like /tmp: others may add files, which their owner gives away, but replace none
+    # Kubernetes mounts a ConfigMap as a directory of mode 0777, read-only.
+    return not os.statvfs(path).f_flag & os.ST_RDONLY
 
 
 def _refused(path: str, message: str, hint: str, line: int = 0, column: int = 0) -> ClassText:

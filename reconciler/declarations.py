@@ -1,6 +1,6 @@
 """One class file: its text made into typed declarations, each with the line that gave it; `classes` merges them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from reconciler.model import (
 
 CGROUP_MOUNT = "/sys/fs/cgroup"  # people copy whole paths from there
 _CLASS_WORDS = {"onstop": OnStop, "onmissingtracker": OnMissingTracker, "mode": Mode}
+_EXAMPLES = {"oom.group": "true", "zswap.writeback": "false", "min": "64M", "swap.max": "max"}
 _LISTS = {"nri.allowannotations", "unifiedannotations"}
 _PERCENTAGES = {
     "engine.cpupercent",
@@ -69,27 +70,28 @@ def parse(text: ClassText, schema: Mapping[str, Any], page_size: int) -> ParsedF
     document = documents.parse(text.text, text.path)
     if isinstance(document, tuple):
         return document
-    problems = [p for p in checking.validate(document, schema) if not _is_memtierds(p.pointer)]
-    if problems:  # the values cannot be trusted to have the right types
-        return (*problems, *_memtierd_problems(document, page_size))
+    problems = [p for p in checking.validate(document, schema) if not _is_read_here(p.pointer)]
     reader = _Reader(document=document, page_size=page_size)
+    if problems:  # the values cannot be trusted to have the right types
+        reader.read_what_is_safe()
+        return _in_order((*problems, *reader.problems))
     parsed = reader.read(text)
     errors = any(problem.severity is Severity.ERROR for problem in reader.problems)
-    return tuple(reader.problems) if errors else parsed
+    return parsed if not errors else _in_order(reader.problems)
 
 
-def _is_memtierds(pointer: str) -> bool:
-    # memtierd's own reader says more about these, and reads texts inside texts as well.
-    parts = pointer.split("/")
-    return len(parts) > 3 and parts[1] == "classes" and parts[3] == "memtierdconfig"
+def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
 
 
-def _memtierd_problems(document: Document, page_size: int) -> Iterator[Problem]:
-    listed = document.value.get("classes") if isinstance(document.value, Mapping) else None
-    for at, entry in enumerate(listed if isinstance(listed, list) else ()):
-        if isinstance(entry, Mapping) and "memtierdconfig" in entry:
-            pointer = f"/classes/{at}/memtierdconfig"
-            yield from memtierd.read(document, pointer, entry["memtierdconfig"], page_size).problems
+def _is_read_here(pointer: str) -> bool:
+    """Whether the schema may be silent about it: our own readers say more, and read texts inside texts as well."""
+    match pointer.split("/"):
+        case ["", "classes", _, "memtierdconfig", *_]:
+            return True
+        case ["", "classes", _, "memory", key]:
+            return f"memory.{key}" in list(Knob)
+    return False
 
 
 class _Reader:
@@ -110,8 +112,20 @@ class _Reader:
             classes=classes,
             workloads=workloads,
             settings=dict(self._settings(root)),
-            problems=tuple(self.problems),
+            problems=_in_order(self.problems),
         )
+
+    def read_what_is_safe(self) -> None:
+        """Only for the problems: what other mistakes of the file do not touch."""
+        root = self.document.value
+        listed = root.get("classes") if isinstance(root, Mapping) else None
+        for at, entry in enumerate(listed if isinstance(listed, list) else ()):
+            below = f"/classes/{at}"
+            if isinstance(entry, Mapping) and isinstance(entry.get("memory"), Mapping):
+                known = {key: raw for key, raw in entry["memory"].items() if f"memory.{key}" in list(Knob)}
+                list(self._memory(f"{below}/memory", known))
+            if isinstance(entry, Mapping) and "memtierdconfig" in entry:
+                self._engine(f"{below}/memtierdconfig", entry["memtierdconfig"])
 
     def _say(self, pointer: str, message: str, hint: str = "", severity: Severity = Severity.ERROR) -> None:
         self.problems.append(self.document.problem(pointer, message, hint, severity))
@@ -158,7 +172,7 @@ class _Reader:
             try:
                 setting = knobs.parse(Knob(f"memory.{key}"), raw, self._origin(at))
             except ValueError as error:
-                self._say(at, str(error), f"write {knobs.allowed(Knob(f'memory.{key}'))}")
+                self._say(at, str(error), f"{key}: {_EXAMPLES.get(key, '80%')}")
                 continue
             yield setting.knob, self._given(at, setting)
 
@@ -208,8 +222,12 @@ class _Reader:
     def _percentage(self, pointer: str, value: float | str) -> float:
         percent = quantities.percent_of(value) if isinstance(value, str) else float(value)
         most = 6400 if pointer.endswith("cpupercent") else 100
-        if not (0 <= percent <= most) or (most > 100 and percent == 0):
-            self._say(pointer, f"{percent:g}% is not between 0 and {most}", "write a smaller percentage")
+        if percent > most:
+            self._say(pointer, f"{percent:g}% is too large; the most is {most}%", "write a smaller percentage")
+        if most > 100 and percent == 0:
+            self._say(
+                pointer, "without any CPU time nothing can be tracked", "write for example 5, or 1 for almost nothing"
+            )
         return percent
 
     def _knob_files(self, pointer: str, listed: list[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import yaml
 from reconciler.model import Problem, Severity
 
 MOST_BYTES = 2**20
-MOST_NODES = 100_000  # after alias expansion
+MOST_NODES = 20_000  # after alias expansion: a thousand classes; more would only be there to cost us time
 MOST_DEPTH = 64  # libyaml's scanner is quadratic in the depth of flow collections, and people stop at ten
 MOST_PROBLEMS = 50  # of one document; nobody reads more
 _MOST_DIGITS = 40
@@ -237,7 +237,8 @@ class _Builder:
     def _scalar(self, node: Any, pointer: str) -> Any:
         tag, text = node.tag, node.value
         if tag in _TEXT_TAGS or (tag in {_TAG + "int", _TAG + "float"} and ":" in text):  # 1:30 is no number of ours
-            self.texts[pointer] = self._inside(node, pointer)
+            if node.style in {"|", '"', "'"}:  # what else could hold a document
+                self.texts[pointer] = self._inside(node, pointer)
             return text
         try:
             return _typed(tag, text, node)
@@ -253,9 +254,8 @@ class _Builder:
             if node.style == "|":
                 indent = self._indent(start.line + 1, node.value)
                 return Offset(line=line, column=self.offset.column + indent, pointer=pointer)
-            quote = 1 if node.style in {"'", '"'} else 0
-            if start.line == end.line and end.column - start.column - 2 * quote == len(node.value):
-                return Offset(line=line - 1, column=column - 1 + quote, pointer=pointer)
+            if start.line == end.line and end.column - start.column - 2 == len(node.value):  # without escapes
+                return Offset(line=line - 1, column=column, pointer=pointer)
         return Offset(line=line - 1, column=column - 1, flat=True, pointer=pointer)
 
     def _indent(self, first: int, text: str) -> int:

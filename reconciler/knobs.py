@@ -81,8 +81,13 @@ def _pages(size: int, page_size: int) -> str:
 def _switch(knob: Knob, raw: object) -> str:
     word = raw.strip().lower() if isinstance(raw, str) else raw
     if not isinstance(word, str | int) or word not in _SWITCH_WORDS:
-        raise ValueError(f"{knob} is a switch: {raw!r} is not {_SWITCH_ALLOWED}")
+        raise ValueError(f"{knob} is a switch: {_shown(raw)} is not {_SWITCH_ALLOWED}")
     return _SWITCH_WORDS[word]
+
+
+def _shown(raw: object) -> str:
+    """As it was written: YAML's true and nothing, not Python's."""
+    return {True: "true", False: "false", None: "nothing"}[raw] if isinstance(raw, bool | None) else repr(raw)[:60]
 
 
 def _percent(knob: Knob, raw: str) -> float:
@@ -103,7 +108,9 @@ def _bytes(knob: Knob, raw: object) -> str:
         except ValueError as error:
             raise ValueError(f'{knob}: {error}, or "max", or a share of the container\'s limit such as 80%') from error
     if isinstance(raw, bool) or not isinstance(raw, int):
-        raise ValueError(f"{knob}: {raw!r} is not {_BYTES_ALLOWED}")  # noqa: TRY004 - one kind of error for the caller
-    if not 0 <= raw <= quantities.MOST_BYTES:
-        raise ValueError(f"{knob}: {raw} is not between 0 and {quantities.MOST_BYTES}")
+        raise ValueError(f"{knob}: {_shown(raw)} is not {_BYTES_ALLOWED}")  # noqa: TRY004 - one kind of error for the caller
+    if raw < 0:
+        raise ValueError(f"{knob}: a size is never negative; write {_BYTES_ALLOWED}")
+    if raw > quantities.MOST_BYTES:
+        raise ValueError(f'{knob}: more than the kernel can count; write "max" for no limit')
     return str(raw)

@@ -9,7 +9,7 @@ cgroup name can never become configuration. No command ever reaches a shell.
 import shlex
 from dataclasses import dataclass
 
-from reconciler import checking, quantities
+from reconciler import checking, documents, quantities
 from reconciler.documents import Document
 from reconciler.memtierd import parts, words
 from reconciler.memtierd.parts import Part
@@ -113,9 +113,10 @@ def _page_types(age: Part) -> tuple[str, ...]:
     if not age.has("pagetypes"):
         return ("anon",)
     found = age.texts("pagetypes")
-    for word in found:
+    for item, word in enumerate(found):
         if word not in words.PAGE_TYPES:
-            age.say("pagetypes", f'unknown page type "{word}"', checking.did_you_mean(word, words.PAGE_TYPES))
+            said = f'unknown page type "{documents.shorten(word)}"'
+            age.say("pagetypes", said, checking.did_you_mean(word, words.PAGE_TYPES), item=item)
     if not found:
         age.say("pagetypes", "no page type is given", "write pagetypes: [anon], [file] or [anon, file]")
     return tuple(word for word in words.PAGE_TYPES if word in found)
@@ -133,10 +134,10 @@ def _watcher(age: Part) -> WatcherConfig:
         return WatcherConfig(name=name, pids=_pids(config))
     config.check_keys(words.with_native(words.CGROUPS_KEYS))
     cgroups = config.texts("cgroups") if config.has("cgroups") else (CGROUP_PLACEHOLDER,)
-    for path in cgroups:
+    for item, path in enumerate(cgroups):
         if path.partition("/")[0] not in {"", CGROUP_PLACEHOLDER} or not path or ".." in path.split("/"):
             hint = f"write {CGROUP_PLACEHOLDER} for the workload's own, or a path such as /sys/fs/cgroup/system.slice"
-            config.say("cgroups", f"{checking.show(path)} is no absolute directory", hint)
+            config.say("cgroups", f"{checking.show(path)} is no absolute directory", hint, item=item)
     return WatcherConfig(name=name, cgroups=cgroups, interval_ms=config.duration_ms("intervalms", 5000, least=1))
 
 
@@ -263,8 +264,12 @@ def _command(config: Part) -> tuple[str, ...]:
     command = config.texts("intervalcommand")
     runner = config.word("intervalcommandrunner", "exec")
     if runner not in words.RUNNERS:
-        said = f'unknown runner "{runner}"'
+        said = f'unknown runner "{documents.shorten(runner)}"'
         config.say("intervalcommandrunner", said, checking.did_you_mean(runner, words.RUNNERS))
+        return ()
+    if not command:
+        if config.values["intervalcommand"] == []:
+            config.say("intervalcommand", "the command is empty", "write [policy, -dump, accessed]")
         return ()
     if runner == "memtier-prompt" and len(command) == 1:
         command = _prompt_words(command[0])
@@ -290,7 +295,9 @@ def _checked_limits(config: Part, command: tuple[str, ...]) -> tuple[str, ...]:
         return command
     if command[1:3] != ("-dump", "accessed"):
         hint = "policy -dump accessed 0,1m,30m,2h,24h,0"
-        config.say("intervalcommand", f"`{' '.join(command[:4])}` {parts.NOT_YET}", hint, Severity.WARNING)
+        config.say(
+            "intervalcommand", f"`{documents.shorten(' '.join(command))}` {parts.NOT_YET}", hint, Severity.WARNING
+        )
         return ()
     try:
         _ = [quantities.seconds_of(limit) for limit in command[3].split(",")] if len(command) > 3 else []

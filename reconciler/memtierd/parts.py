@@ -26,8 +26,11 @@ class Part:
     values: Mapping[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)  # shared with every part below
 
-    def say(self, key: str, message: str, hint: str = "", severity: Severity = Severity.ERROR) -> None:
+    def say(
+        self, key: str, message: str, hint: str = "", severity: Severity = Severity.ERROR, *, item: int | None = None
+    ) -> None:
         pointer = step(self.pointer, key) if key else self.pointer
+        pointer = pointer if item is None else step(pointer, item)
         self.problems.append(self.document.problem(pointer, message, hint, severity))
 
     def has(self, key: str) -> bool:
@@ -51,7 +54,8 @@ class Part:
             unit = f'; with a unit it is "{words.NATIVE[key]}"' if key in words.NATIVE else ""
             self.say(key, f"must be a whole number, not {checking.show(value)}", f"for example {key}: {default}{unit}")
         elif not least <= value <= most:
-            self.say(key, f"{value} is not between {least} and {most}", f"for example {key}: {max(default, least)}")
+            bound = f"too small; the least is {least}" if value < least else f"too large; the most is {most}"
+            self.say(key, f"{documents.shorten(str(value))} is {bound}", f"for example {key}: {max(default, least)}")
         else:
             return value
         return default
