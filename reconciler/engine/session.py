@@ -287,7 +287,8 @@ class Session:
         signals = self._gauges.read(now, self._brake_directories(), self._out_bytes())
         self._hold = brakes.hold(self._hold, brakes.hurts(limits, signals), now)
         closed = brakes.swap_closed(limits, signals) if Kind.ANON in self._kinds else ""
-        stop = self._hold.reason or self._no_bandwidth()
+        paused = "paused: `ebbtide resume` goes on" if self._around.paused() else ""
+        stop = paused or self._hold.reason or self._no_bandwidth()
         self._say_brake(stop or closed)
         open_kinds = self._kinds - {int(Kind.ANON)} if closed else self._kinds
         self._allowed = frozenset() if stop else open_kinds
