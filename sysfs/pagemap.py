@@ -94,6 +94,8 @@ class Pagemap:
         argument = bytearray(_SCAN.pack(_SCAN.size, 0, start, end, 0, room.ctypes.data, _ROOM, 0, 0, 0, _ANY, said))
         try:
             count = fcntl.ioctl(self._file, _PAGEMAP_SCAN, argument)
+        except InterruptedError:  # Python repeats interrupted reads by itself, but not ioctls
+            return room[:0], start
         except OSError as error:
             raise errors.of(error, f"{self.path} (PAGEMAP_SCAN)") from error
         return room[:count], _SCAN.unpack(argument)[4]

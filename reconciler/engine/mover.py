@@ -62,6 +62,7 @@ class Mover:
         target: Target = advise.Target,
     ) -> None:
         self._tree, self._page_size, self._target = tree, page_size, target
+        self.trouble = ""  # why the kernel refused a page-out last
         self.interval = config.interval_ms / 1000
         rate = config.bandwidth_mib * MIB
         self._bucket = Bucket(rate, rate * max(2 * self.interval, 0.25), clock)
@@ -116,6 +117,11 @@ class Mover:
                     return Moved()
                 return self._of_regions(known, index, target, opened)
         except Gone:  # exited or exec'ed meanwhile
+            return Moved()
+        except KernelError as error:  # a security module may forbid one process; the others go on
+            self.trouble = str(error)
+            tries = known.regions["tries"]
+            tries[index] = np.minimum(tries[index], _TRIES_MAX - 1) + np.uint8(1)
             return Moved()
 
     def _of_regions(self, known: Process, index: NDArray[np.intp], target: advise.Target, opened: Pagemap) -> Moved:
@@ -200,8 +206,8 @@ class Mover:
         mine["present"][index] -= np.minimum(gone, mine["present"][index])
         mine["swapped"][index] += np.where(mine["kind"][index] == Kind.ANON, gone, 0).astype(np.uint32)
         mine["out"][index] += gone
-        again = np.minimum(mine["tries"][index] + np.uint8(1), _TRIES_MAX)
-        mine["tries"][index] = np.where(gone > 0, 0, np.maximum(again, 1))
+        again = np.minimum(mine["tries"][index], _TRIES_MAX - 1) + np.uint8(1)
+        mine["tries"][index] = np.where(gone > 0, 0, again)
         return len(addresses)
 
 

@@ -9,16 +9,15 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-
-import numpy as np
 
 from reconciler import brakes, safety
 from reconciler.brakes import Hold
 from reconciler.engine import accessed, processes, regions, routines
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bucket import Bucket
+from reconciler.engine.claims import Claims
 from reconciler.engine.gauges import Gauges
 from reconciler.engine.mover import Mover, Target
 from reconciler.engine.policies import age
@@ -52,6 +51,7 @@ class Surroundings:
     epoch: float  # when the engine started, on that clock
     output: Callable[[str, str], None]  # workload, text of a routine
     target: Target
+    claims: Claims = field(default_factory=Claims)
     paused: Callable[[], bool] = lambda: False
 
 
@@ -149,6 +149,7 @@ class Session:
                 if self._tracker is not None:
                     self._tracker.close()
                 self._tracker = None
+                self._around.claims.keep(self, set())
             finally:
                 self._busy.release()
 
@@ -173,6 +174,7 @@ class Session:
             if pid in found and found[pid].start_time == each.start_time and pid not in self._refused
         }
         self._failed = {}
+        self._around.claims.keep(self, {(pid, each.start_time) for pid, each in self._known.items()})
         tracker = self._armed()
         for pid, facts in found.items():
             if pid not in self._known and pid not in self._refused and not self._stopped:
@@ -189,7 +191,10 @@ class Session:
     def _refusal(self, facts: ProcessFacts) -> str:
         """Naming a process lifts the list of who is never managed, but nobody pages out himself."""
         own = facts.pid == os.getpid()
-        return safety.refusal(facts, {os.getpid()}) if own or not self.task.named else ""
+        if (own or not self.task.named) and (reason := safety.refusal(facts, {os.getpid()})):
+            return reason
+        other = self._around.claims.take(self, self.task.workload, (facts.pid, facts.start_time))
+        return f"workload {other} tracks it" if other else ""
 
     def _pids(self) -> list[int]:
         watcher = self.task.config.watcher
@@ -328,12 +333,14 @@ class Session:
     # -- what is said ------------------------------------------------------------------------------------------------
 
     def _error(self, known: int) -> str:
-        failed = dict(self._failed)
-        return next(iter(failed.values()), "") if failed and not known else ""
+        if self._failed and not known:
+            return next(iter(dict(self._failed).values()), "")
+        return self._mover.trouble if not self._left else ""
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
         notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []
         notes += [f"process {pid} is left alone: {reason}" for pid, reason in sorted(self._refused.items())]
+        notes += [self._mover.trouble] if self._mover.trouble else []
         notes += [f"process {pid} cannot be looked at: {reason}" for pid, reason in sorted(self._failed.items())]
         if skipped := sum(each.skipped_bytes for each in known):
             notes.append(
@@ -341,9 +348,9 @@ class Session:
             )
         if self._stretched >= 1:
             notes.append(f"scans were put off by {self._stretched:.0f} s in all to stay within engine.cpupercent")
-        stuck = sum(int(np.count_nonzero(each.regions["tries"] > 1)) for each in known)
-        if stuck:
-            notes.append(f"{stuck} regions do not leave (shared with other processes, locked or dirty)")
+        stuck = sum(int(each.regions["present"][each.regions["tries"] > 1].sum()) for each in known)
+        if size := stuck * self._around.features.page_size >> 20:
+            notes.append(f"{size} MiB do not leave: shared with other processes, locked, or dirty file pages")
         return tuple(notes)
 
 

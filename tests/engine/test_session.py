@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.model import BrakeLimits, EngineSettings, Feature, Features, MoverConfig
 from reconciler.report import EngineReport
+from sysfs.errors import Refused
 from tests.engine.conftest import CONFIG, Bench
 from tests.engine.fake_process import PAGE, FakeKernel, FakeProcess
 
@@ -79,7 +80,7 @@ def test_measuring_moves_nothing(bench: Bench) -> None:
 
 
 def test_page_out_without_effect_is_not_counted_and_asked_less_often(bench: Bench) -> None:
-    app(bench.kernel)
+    app(bench.kernel).map(1024, 2048).present(1024, 2048).write()
     bench.kernel.effect = False
     bench.engine.start(bench.task())
     bench.run(40)
@@ -87,8 +88,9 @@ def test_page_out_without_effect_is_not_counted_and_asked_less_often(bench: Benc
 
     assert said.paged_out_bytes == 0
     assert said.advised_bytes > 0
-    assert 4 <= len(bench.kernel.advised) <= 20, "about 1, 2, 4, 8 ... turns apart, two attempts each"
-    assert "do not leave" in said.notes[-1]
+    asked = [first for _, first, _ in bench.kernel.advised].count(64)
+    assert 4 <= asked <= 20, "about 1, 2, 4, 8 ... turns apart, two attempts each"
+    assert report(bench).notes[-1].startswith("4 MiB do not leave")
 
 
 def test_pages_that_others_map_too_are_not_even_asked_for(bench: Bench) -> None:
@@ -341,3 +343,120 @@ def test_the_idle_bitmap_finds_pages_not_mappings(kernel: FakeKernel) -> None:
     assert {(first, last) for _, first, last in kernel.advised} == {(32, 64)}
     assert process.folder.exists()
     bench.engine.close()
+
+
+def test_a_process_has_one_tracker_only(bench: Bench) -> None:
+    """Two loops would clear the marks that the other waits for."""
+    app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.engine.start(replace(bench.task(), workload="other"))
+    bench.run(3)
+    other = bench.engine.report("other")
+
+    assert other is not None
+    assert (report(bench).processes, other.processes) == (1, 0)
+    assert "process 50 is left alone: workload w tracks it" in other.notes
+
+    bench.engine.stop("w")
+    bench.run(2)
+    other = bench.engine.report("other")
+
+    assert other is not None
+    assert other.processes == 1
+
+
+def test_a_refusal_of_the_kernel_is_said_and_the_loop_lives(bench: Bench) -> None:
+    app(bench.kernel)
+
+    def refuse() -> None:
+        raise Refused(1, "Operation not permitted", "process 50 (process_madvise)")
+
+    bench.kernel.before = refuse
+    bench.engine.start(bench.task())
+    bench.run(10)
+
+    assert "process_madvise" in report(bench).error
+    assert "w" in bench.engine.running()
+
+
+def test_a_tracker_that_may_not_look_is_said_and_the_loop_lives(bench: Bench) -> None:
+    process = app(bench.kernel)
+    (process.folder / "clear_refs").unlink()
+    (process.folder / "clear_refs").mkdir()
+    bench.engine.start(bench.task())
+    bench.run(3)
+
+    assert "clear_refs" in report(bench).error
+    assert "w" in bench.engine.running()
+
+
+def test_paused_engines_measure_and_move_nothing(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.update(bench.features, bench.settings, paused=True)
+    bench.engine.start(bench.task())
+    bench.run(10)
+
+    assert bench.kernel.advised == []
+    assert pages(report(bench).idle_bytes) == 32
+
+
+@pytest.mark.parametrize("tracker", ["referenced", "softdirty", "idlepage"])
+def test_no_loop_outlives_a_vanished_proc(kernel: FakeKernel, tracker: str) -> None:
+    """Everything disappears between two looks, again and again."""
+    kernel.idle_bitmap()
+    bench = Bench(kernel)
+    bench.engine.start(bench.task(tracker, pids=(50, 51)))
+    for turn in range(12):
+        process = app(kernel, 50 + turn % 2)
+        bench.run(1.3)
+        process.exit()
+        bench.run(0.4)
+
+    assert "w" in bench.engine.running()
+    assert report(bench).error == ""
+    bench.engine.close()
+
+
+def test_softdirty_counts_what_was_written(bench: Bench) -> None:
+    process = FakeProcess(bench.kernel.root, 50).map(0, 64)
+    bench.kernel.add(process.present(0, 64).present(0, 4, bits=1 << 56 | 1 << 55))
+    bench.engine.start(bench.task("softdirty"))
+    bench.run(6)
+
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(16, 64)}
+    assert "does not see reads" in report(bench).notes[0]
+    assert (process.folder / "clear_refs").read_text() == "4"
+
+
+@pytest.mark.parametrize("pages_in_region", [16, 512])
+@pytest.mark.parametrize("interval_ms", [10, 300])
+def test_the_bandwidth_holds_for_few_and_for_many_regions(bench: Bench, pages_in_region: int, interval_ms: int) -> None:
+    bench.kernel.add(FakeProcess(bench.kernel.root, 50).map(0, 4096).present(0, 4096))
+    config = replace(
+        CONFIG,
+        tracker=replace(CONFIG.tracker, pages_in_region=pages_in_region),
+        mover=MoverConfig(interval_ms=interval_ms, bandwidth_mib=1),
+        policy=replace(CONFIG.policy, interval_ms=60_000),
+    )
+    bench.engine.start(bench.task(config=config))
+    bench.run(60)  # the decision
+    begin = report(bench).advised_bytes
+    bench.run(10)
+    moved = report(bench).advised_bytes - begin
+
+    assert moved / MIB == pytest.approx(10, abs=pages_in_region * PAGE / MIB + 0.5)
+    assert report(bench).paged_out_bytes == report(bench).advised_bytes
+
+
+def test_the_longest_idle_leaves_first(bench: Bench) -> None:
+    process = app(bench.kernel)
+    bench.engine.start(bench.task(config=replace(CONFIG, policy=replace(CONFIG.policy, interval_ms=9_500))))
+    bench.run(4)
+    process.referenced = {1}
+    process.write()
+    bench.run(1)
+    process.referenced = set()
+    process.write()
+    bench.run(5)
+
+    assert [first for _, first, _ in bench.kernel.advised] == [0, 64]

@@ -19,6 +19,10 @@ from sysfs.page_idle import PageIdle, Pages
 from sysfs.pagemap import Pagemap
 from sysfs.tree import Tree
 
+# 32 MiB of frame numbers. Beyond, marks are set early: a page that another process of the workload shares may then look
+# idle there in this round, which matters little, because shared pages are not paged out.
+_MOST_REMEMBERED = 4 << 20
+
 
 class IdlePage:
     note = ""
@@ -37,8 +41,13 @@ class IdlePage:
         for addresses, frames in self._frames(known):
             found, heads = self._idle.accessed(frames)
             result[np.searchsorted(known.regions["start"], addresses[found], side="right") - 1] = True
-            self._again.append(heads)
+            self._remember(heads)
         return result
+
+    def _remember(self, heads: Pages) -> None:
+        self._again.append(heads)
+        if sum(len(some) for some in self._again) > _MOST_REMEMBERED:
+            self.finish()
 
     def finish(self) -> None:
         if self._again:
