@@ -81,7 +81,13 @@ def parse(text: ClassText, schema: Mapping[str, Any], page_size: int) -> ParsedF
 
 
 def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+    """By place; of a hopeless file only the first."""
+    found = sorted(problems, key=lambda problem: (problem.line, problem.column))
+    rest = len(found) - documents.MOST_PROBLEMS
+    if rest > 0:
+        said = f"and {rest} more problems in this file"
+        found[documents.MOST_PROBLEMS :] = [Problem(where=found[0].where, message=said, severity=found[0].severity)]
+    return tuple(found)
 
 
 def _is_read_here(pointer: str) -> bool:

@@ -16,9 +16,10 @@ from reconciler.model import Problem, Severity
 
 MOST_BYTES = 2**20
 MOST_NODES = 20_000  # after alias expansion: a thousand classes; more would only be there to cost us time
-MOST_DEPTH = 64  # libyaml's scanner is quadratic in the depth of flow collections, and people stop at ten
+MOST_DEPTH = 32  # libyaml's scanner is quadratic in the depth of flow collections, and people stop at ten
 MOST_PROBLEMS = 50  # of one document; nobody reads more
 _MOST_DIGITS = 40
+_MOST_KEY = 128  # every pointer below a key repeats it
 
 # libyaml where PyYAML was built with it: ten times faster, the same classes otherwise.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -42,6 +43,14 @@ class Offset:
         return (self.line + 1, self.column + 1) if self.flat else (self.line + line + 1, self.column + column + 1)
 
 
+@dataclass(slots=True, kw_only=True)
+class Budget:
+    """What a file and all texts inside it may cost together: aliases can repeat a long text thousands of times."""
+
+    nodes: int = MOST_NODES
+    characters: int = 4 * MOST_BYTES  # each text inside a text is read once more, four levels deep
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A parsed text. Pointers are JSON pointers from the outermost document on, through texts inside texts."""
@@ -51,6 +60,7 @@ class Document:
     offset: Offset = Offset()
     marks: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     texts: Mapping[str, Offset] = field(default_factory=dict, repr=False)  # block and quoted scalars
+    budget: Budget = field(default_factory=Budget, repr=False, compare=False)
 
     def mark(self, pointer: str = "") -> tuple[int, int]:
         """Line and column of what the pointer names (of a key, where there is one), or of the nearest parent."""
@@ -89,11 +99,13 @@ def parse(
     offset: Offset = Offset(),
     *,
     fold_keys: bool = False,
+    budget: Budget | None = None,
 ) -> Document | tuple[Problem, ...]:
     """The document, or why it is none. `fold_keys`: keys in lower case, for JSON as Go reads it."""
-    builder = _Builder(file=file, offset=offset, lines=text.splitlines(), fold_keys=fold_keys)
+    budget = budget or Budget()
     try:
-        _check_bounds(text)
+        _check_bounds(text, budget)
+        builder = _Builder(file=file, offset=offset, lines=text.splitlines(), fold_keys=fold_keys, budget=budget)
         value = builder.build(yaml.compose(text.removeprefix("\ufeff"), Loader=_LOADER))
     except yaml.YAMLError as error:
         return (_syntax_problem(error, file, offset),)
@@ -101,7 +113,7 @@ def parse(
         return (_refusal(error, file, offset),)
     if builder.problems:
         return tuple(builder.problems)
-    return Document(file=file, value=value, offset=offset, marks=builder.marks, texts=builder.texts)
+    return Document(file=file, value=value, offset=offset, marks=builder.marks, texts=builder.texts, budget=budget)
 
 
 class _Refused(Exception):
@@ -110,8 +122,11 @@ class _Refused(Exception):
         self.hint, self.line, self.column = hint, line, column
 
 
-def _check_bounds(text: str) -> None:
+def _check_bounds(text: str, budget: Budget) -> None:
     """Depth and number of events, before anything recursive or quadratic sees the text."""
+    budget.characters -= len(text)
+    if budget.characters < 0:
+        raise _Refused("the texts inside this file amount to more than 4 MiB", "repeat less with *aliases")
     if len(text) > MOST_BYTES or len(text.encode()) > MOST_BYTES:
         raise _Refused("larger than 1 MiB", "a configuration of this size is surely a mistake; split it")
     depth = documents = 0
@@ -121,7 +136,7 @@ def _check_bounds(text: str) -> None:
         place = (event.start_mark.line, event.start_mark.column) if event.start_mark else (0, 0)
         if depth > MOST_DEPTH:
             raise _Refused(f"nested deeper than {MOST_DEPTH} levels", "flatten it", *place)
-        if count > 2 * MOST_NODES:
+        if count > 2 * budget.nodes + 10:
             raise _Refused(f"more than {MOST_NODES} values", "split the file", *place)
         if documents > 1:
             raise _Refused("more than one YAML document in this file", "write one file for each document", *place)
@@ -162,12 +177,12 @@ def _syntax_hint(message: str) -> str:
 class _Builder:
     """Turns nodes into values, noting where each stands; counts what aliases expand to."""
 
-    def __init__(self, *, file: str, offset: Offset, lines: list[str], fold_keys: bool) -> None:
+    def __init__(self, *, file: str, offset: Offset, lines: list[str], fold_keys: bool, budget: Budget) -> None:
         self.file, self.offset, self.lines, self.fold_keys = file, offset, lines, fold_keys
         self.marks: dict[str, tuple[int, int]] = {}
         self.texts: dict[str, Offset] = {}
         self.problems: list[Problem] = []
-        self.left = MOST_NODES
+        self.budget = budget
 
     def build(self, root: yaml.Node | None) -> Any:
         return None if root is None else self._value(root, self.offset.pointer, 0)
@@ -180,9 +195,9 @@ class _Builder:
             )
 
     def _value(self, node: yaml.Node, pointer: str, depth: int) -> Any:
-        self.left -= 1
-        if self.left < 0 or depth > MOST_DEPTH:
-            limit = f"more than {MOST_NODES} values" if self.left < 0 else f"more than {MOST_DEPTH} levels"
+        self.budget.nodes -= 1
+        if self.budget.nodes < 0 or depth > MOST_DEPTH:
+            limit = f"more than {MOST_NODES} values" if self.budget.nodes < 0 else f"more than {MOST_DEPTH} levels"
             place = (node.start_mark.line, node.start_mark.column)
             raise _Refused(f"aliases expand to {limit}", "write it out, or use fewer *aliases", *place)
         self.marks.setdefault(pointer, self.offset.place(node.start_mark.line, node.start_mark.column))
@@ -219,6 +234,9 @@ class _Builder:
             key = f"({node.start_mark.line}:{node.start_mark.column})"
         else:
             key = node.value.lower() if self.fold_keys else node.value
+        if len(key) > _MOST_KEY:
+            self._complain(node, pointer, f"a key of {len(key)} characters", "is a colon or a quote missing nearby?")
+            key = key[:_MOST_KEY]
         below = step(pointer, key)
         self.marks.setdefault(below, self.offset.place(node.start_mark.line, node.start_mark.column))
         return key

@@ -125,7 +125,8 @@ def read(document: Document, pointer: str, value: Any, problems: list[Problem]) 
         said = f"must be a mapping, or a text that holds one, not {checking.show(value)}"
         problems.append(document.problem(pointer, said, "indent its keys below it, or use a block: `config: |`"))
         return None
-    inner = documents.parse(value, document.file, document.inside(pointer), fold_keys=_is_json(value))
+    folded = _is_json(value)
+    inner = documents.parse(value, document.file, document.inside(pointer), fold_keys=folded, budget=document.budget)
     if isinstance(inner, tuple):
         problems.extend(inner)
         return None

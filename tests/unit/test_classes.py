@@ -316,6 +316,32 @@ def test_file_pages_leave_without_swap() -> None:
     fine(f"classes: [{{name: c, allowswap: false, memtierdconfig: {{policy: {{name: age, config: {age}}}}}}}]")
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "# " + "x" * 400_000,  # nothing but time
+        "a: &a [" + "x, " * 90 + "]\nb: [" + "*a, " * 90 + "]",  # nodes
+    ],
+    ids=["long", "bomb"],
+)
+def test_a_text_that_aliases_repeat_is_not_read_thousands_of_times(inner: str) -> None:
+    lines = "".join(f"- {{name: c{at}, memtierdconfig: *t}}\n" for at in range(3000))
+    loaded = load(text("a.yaml", f"classes:\n- name: c\n  memtierdconfig: &t {json.dumps(inner)}\n{lines}"))
+
+    messages = "\n".join(errors(loaded))
+
+    assert "amount to more than 4 MiB" in messages or "more than 20000 values" in messages
+    assert loaded.table.classes == {}
+
+
+def test_of_a_hopeless_file_only_the_first_problems_are_told() -> None:
+    lines = "".join(f"- {{name: c{at}, memtierdconfig: {{polices: 1}}}}\n" for at in range(100))
+    loaded = load(text("a.yaml", "classes:\n" + lines))
+
+    assert len(loaded.problems) == 51
+    assert loaded.problems[-1].message == "and 150 more problems in this file"
+
+
 # -- the schema and the reader ---------------------------------------------------------------------------------------
 
 
