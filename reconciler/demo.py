@@ -38,10 +38,6 @@ classes:
           intervalms: 1000
           swapoutms: {swapout}
           pagetypes: [{pages}]
-          pidwatcher:
-            name: pidlist
-            config:
-              pids: [{pid}]
           tracker:
             name: auto
             config:
@@ -174,7 +170,7 @@ def write_configuration(folder: Path, pid: int, *, swapping: bool) -> None:
     for name in ("conf.d", "state/workloads.d", "run"):
         (folder / name).mkdir(mode=0o700, parents=True)
     pages = "anon, file" if swapping else "file"
-    text = CLASSES.format(name=CLASS, swapout=SWAPOUT_SECONDS * 1000, pages=pages, pid=pid)
+    text = CLASSES.format(name=CLASS, swapout=SWAPOUT_SECONDS * 1000, pages=pages)
     files.write_atomically(folder / "conf.d/demo.yaml", text)
     record = {"id": WORKLOAD, "pids": [pid], "class": CLASS}
     files.write_atomically(folder / f"state/workloads.d/{WORKLOAD}.json", json.dumps(record))

@@ -62,7 +62,7 @@ def explain(looked: Looked, wanted: DesiredWorkload) -> dict[str, Any]:
         "pids": list(workload.pids),
         "memory_limit": workload.memory_limit,
         "settings": _settings(looked, wanted),
-        "keys": {key: str(origin) for key, origin in sorted(wanted.origins.items()) if key not in set(Knob)},
+        "keys": {key: str(origin) for key, origin in sorted(wanted.origins.items()) if key not in {*Knob, "name"}},
         "engine": _engine(wanted),
         "actions": [steps.document(action, workload.name, plan_verb.origin(looked, action)) for action in mine.actions],
         "holds": [steps.held(hold, workload.name) for hold in mine.holds],

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from reconciler import plan
-from reconciler.actions import Action, Plan
+from reconciler.actions import Action, Plan, StartEngine
 from reconciler.cli import looking, options, render, select, steps
 from reconciler.cli.failure import Exit
 from reconciler.cli.looking import Looked
@@ -100,5 +100,6 @@ def _summary(looked: Looked, decided: Plan) -> list[str]:
     text = f"{count} action{'' if count == 1 else 's'}" if count else "nothing to do"
     held = f", {len(decided.holds)} held back" if decided.holds else ""
     total = len(looked.look.desired.workloads)
-    daemon = "" if looked.report else "; the daemon is not running, so every loop counts as not started"
+    loops = not looked.report and any(isinstance(action, StartEngine) for action in decided.actions)
+    daemon = "; the daemon is not running, so every loop counts as not started" if loops else ""
     return [f"{text}{held}, {total} workload{'' if total == 1 else 's'}{daemon}"]

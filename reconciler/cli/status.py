@@ -91,13 +91,13 @@ def _summary(report: Report) -> str:
 
 def _row(workload: WorkloadReport) -> list[str]:
     engine = workload.engine
+    sizes = [workload.usage_bytes, workload.swap_bytes] if workload.cgroup else []
     figures = [engine.idle_bytes, engine.paged_out_bytes, engine.came_back_bytes] if engine else []
     return [
         workload.name,
         workload.class_name,
         workload.state,
-        human_bytes(workload.usage_bytes),
-        human_bytes(workload.swap_bytes),
+        *([human_bytes(size) for size in sizes] or ["-"] * 2),
         *([human_bytes(figure) for figure in figures] or ["-"] * 3),
         engine.tracker if engine else "-",
         workload.reason or (engine and (engine.error or engine.brake)) or "-",

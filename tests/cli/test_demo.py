@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import demo
+from reconciler import demo, records
 from reconciler.cli import demo as verb
+from reconciler.cli import main
 from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Page
 from reconciler.demo import MIB, Range, Sight
@@ -82,8 +83,14 @@ def test_not_root() -> None:
     assert failure.value.code is Exit.PRIVILEGE
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="this kernel has no CONFIG_PROC_PAGE_MONITOR")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+needs_clear_refs = pytest.mark.skipif(
+    not os.path.exists("/proc/self/clear_refs"), reason="this kernel has no CONFIG_PROC_PAGE_MONITOR"
+)
+
+
+@needs_root
+@needs_clear_refs
 def test_the_whole_demo() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "reconciler", "demo"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -95,3 +102,34 @@ def test_the_whole_demo() -> None:
     folder = re.search(r"Everything is in (\S+) ", done.stdout)
     assert folder
     assert not os.path.exists(folder[1])
+
+
+@needs_root
+@needs_clear_refs
+def test_ended_early_it_leaves_nothing_behind() -> None:
+    command = [sys.executable, "-u", "-m", "reconciler", "demo"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        told = "".join(iter(running.stdout.readline, "\n"))
+        running.terminate()
+        running.stdout.read()
+
+    pid, folder = re.search(r"pid (\d+)", told), re.search(r"Everything is in (\S+) ", told)
+    assert pid
+    assert folder
+    assert not os.path.exists(f"/proc/{pid[1]}")
+    assert not os.path.exists(folder[1])
+    assert running.returncode in (1, 130)
+
+
+@pytest.mark.parametrize("swapping", [False, True])
+def test_its_class_file_and_record_are_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], swapping: bool
+) -> None:
+    demo.write_configuration(tmp_path, 42, swapping=swapping)
+
+    code = main.main(["check", str(tmp_path / "conf.d/demo.yaml")], {})
+    workloads, problems = records.read_all(str(tmp_path / "state"), "any boot")
+
+    assert (code, problems) == (0, ()), capsys.readouterr().out
+    assert [(each.pids, each.class_name) for each in workloads] == [((42,), demo.CLASS)]

@@ -2,6 +2,8 @@
 
 import json
 import re
+import tarfile
+from pathlib import Path
 
 from tests.cli import kernel_tree
 from tests.cli.conftest import Machine
@@ -123,3 +125,17 @@ def test_explain_knows_no_such_workload(machine: Machine) -> None:
 
     assert shown.code == 4
     assert "did you mean db-1?" in shown.err
+
+
+def test_a_captured_machine_is_planned_for(machine: Machine, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "capture.tgz", "w:gz") as archive:
+        for path in sorted(machine.root.rglob("*")):
+            if path.is_file():
+                archive.add(path, path.relative_to(machine.root))
+
+    conf = str(machine.classes.parent)
+    document = machine.node.ebbtide(
+        "plan", "--root", str(tmp_path / "capture.tgz"), "--config-dir", conf, "-o", "json"
+    ).document
+
+    assert {each["what"] for each in document["actions"]} == {"memory.high", "memory.swap.max"}

@@ -121,3 +121,9 @@ def test_an_unknown_workload_has_a_suggestion(node: Node) -> None:
 
     assert shown.code == 4
     assert shown.err == "ebbtide: shop/cart-1/bd: no such workload\nhint: did you mean shop/cart-1/db?\n"
+
+
+def test_processes_without_a_cgroup_have_no_usage(node: Node) -> None:
+    node.publish(report(workload(cgroup="", engine=None)))
+
+    assert "converged      -     -     -    -     -  -        -" in node.ebbtide("status").out
