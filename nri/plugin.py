@@ -21,6 +21,7 @@ from sysfs.tree import Tree
 
 log = logging.getLogger("ebbtide.nri")
 decisions = logging.getLogger("ebbtide.nri.decisions")
+messages = logging.getLogger("ebbtide.nri.messages")
 
 SERVICE = api.DESCRIPTOR.services_by_name["Plugin"].full_name
 
@@ -105,6 +106,7 @@ class Plugin:
     def changed(self, payload: bytes) -> Answer:
         """Hosts before 0.12 have one method for all events but three."""
         change = api.StateChangeEvent.FromString(payload)
+        messages.info(logfmt.line("event=state-change", number=change.event, name=_BY_NUMBER.get(change.event)))
         return self._event(_BY_NUMBER.get(change.event, ""), (change.pod, change.container))
 
     def _event(self, method: str, subject: Subject) -> Answer:
@@ -199,8 +201,10 @@ class Plugin:
         return Answer(reply=reply, work=lambda: self._decided("update", workload, decision))
 
     def _decided(self, what: str, workload: Workload, decision: Decision) -> Changes:
+        before = self.known.get(workload.id)
         self.known[workload.id] = workload
         _log_decision(what, workload, decision)
+        _log_problems(workload, before)
         return Changes(write=(workload,))
 
     def started(self, subject: Subject) -> Changes:
@@ -253,8 +257,9 @@ class Plugin:
         decision = adjust.decide(workload, view)
         workload = replace(workload, problems=(*decision.problems, *_unplaced(workload, view)))
         self.known[workload.id] = workload
-        if before is None or before.problems != workload.problems:
+        if before is None:
             _log_decision(what, workload, decision)
+        _log_problems(workload, before)
         return workload
 
     def _placed(self, workload: Workload, container: api.Container, view: View) -> Workload:
@@ -335,7 +340,13 @@ def _log_decision(what: str, workload: Workload, decision: Decision) -> None:
             cgroup=workload.cgroup,
         )
     )
+
+
+def _log_problems(workload: Workload, before: Workload | None) -> None:
+    """What is new: a container lives for weeks, and its problem is worth one line."""
     for problem in workload.problems:
+        if before is not None and problem in before.problems:
+            continue
         log.warning(
             logfmt.line(
                 f"event={problem.severity}", **_identity(workload), place=problem.pointer, message=problem.message

@@ -20,7 +20,7 @@ log = logging.getLogger("ebbtide.nri")
 
 REGISTRATION_SECONDS = 30.0  # hosts accept one peer after the other, and each may use up its 5 seconds
 TICK_SECONDS = 2.0
-FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
+FIRST_DELAY, LONGEST_DELAY = 0.5, 5.0  # connecting costs nothing, and containers may start in between
 _RUNTIME_SERVICE = api.DESCRIPTOR.services_by_name["Runtime"].full_name
 
 

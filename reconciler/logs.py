@@ -26,14 +26,15 @@ def start(levels: Mapping[str, int], environment: Mapping[str, str] = os.environ
     _use(handler, levels)
 
 
-def start_without_terminal(levels: Mapping[str, int], fallback: str) -> None:
+def start_without_terminal(levels: Mapping[str, int], fallback: str, syslog: str = _SYSLOG) -> None:
     """For a process whose standard error leads nowhere: syslog, which is the journal nearly everywhere, else a file."""
     handler: logging.Handler
-    try:
-        handler = logging.handlers.SysLogHandler(_SYSLOG, logging.handlers.SysLogHandler.LOG_DAEMON)
+    if os.path.exists(syslog):  # the handler itself would not say that nobody listens
+        handler = logging.handlers.SysLogHandler(syslog, logging.handlers.SysLogHandler.LOG_DAEMON)
         handler.setFormatter(logging.Formatter("ebbtide[%(process)d]: %(message)s"))
-    except OSError:
-        handler = logging.handlers.RotatingFileHandler(fallback, maxBytes=1 << 20, backupCount=1)
+    else:
+        os.makedirs(os.path.dirname(fallback), mode=0o700, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(fallback, maxBytes=1 << 20, backupCount=1, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s level=%(levelname)s %(message)s"))
     _use(handler, levels)
 

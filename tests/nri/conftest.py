@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from nri.store import Store
 from reconciler import inventory, records
 from reconciler.model import AgeConfig, ClassTable, EngineConfig, Features, Knob, MemoryClass, NriSettings, Workload
 from sysfs.tree import Tree
-from tests.nri.host import Host
+from tests.nri.host import GENEROUS, Host
 
 BOOT = "this-boot"
 MOUNT = "/cg"
@@ -83,6 +84,13 @@ class Place:
 
     def tick(self) -> None:
         self.ticks += 1
+
+    def end(self) -> BaseException:
+        """Wait until a session has ended, and say how."""
+        deadline, pause = time.monotonic() + GENEROUS, threading.Event()
+        while not self.ended and time.monotonic() < deadline:
+            pause.wait(0.01)
+        return self.ended[0]
 
 
 @pytest.fixture

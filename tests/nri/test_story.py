@@ -230,6 +230,8 @@ def test_an_unknown_class_starts_unmanaged_with_a_problem(
     here = pod({"class.memtierd.nri.io": "swap-idel-data\nevent=forged"})
     host.handshake()
     assert host.create(here, container("f00d", here)) == {}
+    assert updated(host, container("f00d", here), here=here) == {}
+    host.event("StartContainer", here, container("f00d", here))
     host.settle()
 
     (problem,) = place.records()["f00d"].problems
@@ -433,8 +435,7 @@ def test_half_a_synchronize_counts_for_nothing(host: Host, place: Place, start: 
     first.handshake(synchronize=False)
     first.call("Synchronize", api.SynchronizeRequest(containers=[container("f00d", IDLE_POD)], more=True))
     first.close()
-    while not place.ended:
-        host.close()
+    place.end()
 
     second = start(plugin)
     second.handshake((IDLE_POD, container("beef", IDLE_POD)))
