@@ -41,7 +41,10 @@ def read(directories: Sequence[str], named: Sequence[str] = ()) -> tuple[ClassTe
     """The class files in merge order: `directories` from the highest on, then `named` ones, which win over all."""
     candidates, unreadable = _candidates(directories)
     chosen = [paths[0] for _, paths in sorted(candidates.items())]
-    return (*unreadable, *(_read(path) for path in chosen if not _masks(path)), *(_read(path) for path in named))
+    texts = [_read(path) for path in chosen if not _masks(path)]
+    # Removed since the folder was listed: no longer there is no problem. A dangling link is still there.
+    there = [text for text in texts if text.problem is None or os.path.lexists(text.path)]
+    return (*unreadable, *there, *(_read(path) for path in named))
 
 
 def shadowed(directories: Sequence[str]) -> tuple[Shadowed, ...]:

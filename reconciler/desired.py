@@ -6,7 +6,7 @@ Precedence, lowest first: the class's `swaplimitratio`, `allowswap`, its `memory
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler import classification, knobs, safety, tracking
+from reconciler import classification, inventory, knobs, safety, tracking
 from reconciler.model import (
     CGROUP_PLACEHOLDER,
     ClassTable,
@@ -68,7 +68,7 @@ def _decide(
 ) -> DesiredWorkload:
     classified = classification.classify(workload, table)
     memory_class = classified.memory_class
-    problems = (*workload.problems, *classified.problems)
+    problems = (*_of_record(workload), *classified.problems)
     if memory_class is None and not classified.settings:
         held = "a class file is unreadable, and the class may be in it" if uncertain and classified.problems else ""
         return DesiredWorkload(workload=workload, held=held, problems=_unique(problems))
@@ -76,6 +76,16 @@ def _decide(
     if refused:
         return DesiredWorkload(workload=workload, problems=_unique((*problems, _never_managed(workload, refused))))
     return _managed(table, workload, features, classified, problems)
+
+
+def _of_record(workload: Workload) -> tuple[Problem, ...]:
+    """The problems of the record itself, whose pointers are JSON pointers.
+
+    What `ebbtide nri` once said about annotations and classes is found again here, if it is still true.
+    """
+    if workload.writer != inventory.WRITER:
+        return workload.problems
+    return tuple(problem for problem in workload.problems if problem.pointer.startswith("/"))
 
 
 def _managed(

@@ -25,16 +25,14 @@ EMULATION = """engine:
 class Service:
     """One of the two processes, under the guest's service manager."""
 
-    def __init__(self, verb: str, kind: str, *arguments: str) -> None:
-        self.verb, self.kind, self.arguments = verb, kind, arguments
+    def __init__(self, verb: str, *arguments: str) -> None:
+        self.verb, self.arguments = verb, arguments
         self.unit = f"ebbtide-{verb}"
 
     def start(self) -> None:
-        """With Type=notify this comes back after READY, so after the first cycle."""
+        """Comes back after READY=1."""
         environment = [f"--setenv={name}={os.environ[name]}" for name in PASSED if name in os.environ]
-        properties = [f"-pType={self.kind}", "-pTimeoutStartSec=300", "-pTimeoutStopSec=120"]
-        if self.kind == "notify":
-            properties += ["-pWatchdogSec=300"]
+        properties = ["-pType=notify", "-pTimeoutStartSec=300", "-pTimeoutStopSec=120", "-pWatchdogSec=300"]
         begin = time.monotonic()
         words = ["systemd-run", "--quiet", "--collect", f"--unit={self.unit}", *properties, *environment]
         poll.command(*words, *COMMAND, self.verb, *self.arguments)
@@ -61,12 +59,23 @@ class Service:
         return poll.command("journalctl", "--quiet", "--output=cat", f"--unit={self.unit}")
 
 
+class Plugin(Service):
+    def start(self) -> None:
+        """It is ready before the runtime has told it everything: wait for that, too."""
+        before = self.synchronized()
+        super().start()
+        poll.until("the runtime has told the plugin what exists", lambda: self.synchronized() > before)
+
+    def synchronized(self) -> int:
+        return self.log().count("event=synchronized containers=")
+
+
 def daemon() -> Service:
-    return Service("daemon", "notify")
+    return Service("daemon")
 
 
-def plugin(*arguments: str) -> Service:
-    return Service("nri", "exec", "-idx", "40", "-vv", *arguments)
+def plugin() -> Plugin:
+    return Plugin("nri", "-idx", "40", "-vv")
 
 
 def cli(*words: str, ok: Sequence[int] = (0,)) -> str:
@@ -107,4 +116,4 @@ def show(container_id: str) -> str:
     about = workload(container_id)
     shown = {key: about.get(key) for key in ("state", "reason", "class_name", "swap_bytes")}
     loop = engine(container_id)
-    return json.dumps(shown | {key: value for key, value in loop.items() if value not in {"", 0}}, default=str)
+    return json.dumps(shown | {key: value for key, value in loop.items() if value})

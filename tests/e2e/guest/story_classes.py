@@ -50,6 +50,7 @@ def test_class_files_change_while_a_container_runs(product: object, run_pod: Cal
 
     ebbtide.drop(NAME, SWAP_OFF)
     shows(container, "the class is dropped", OFF)
+    poll.until("the workload is converged", lambda: ebbtide.workload(container.id)["state"] == "converged")
     ebbtide.drop(NAME, SWAP_ON)
     shows(container, "the class is changed", ON)
     ebbtide.drop(NAME, BROKEN)
