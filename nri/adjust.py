@@ -19,6 +19,7 @@ class View:
     table: ClassTable
     features: Features  # knobs and the cgroup mount only; the rest is the daemon's
     boot_id: str
+    uncertain: bool = False  # a class file is broken: a class that nobody knows may be in it
     paused: bool = False
     released: frozenset[str] = frozenset()  # ids that an administrator took back; "*" = all
 

@@ -12,7 +12,7 @@ from nri import logfmt
 from nri.adjust import View
 from reconciler import classes, classfiles, released, schemas
 from reconciler.declarations import ClassText
-from reconciler.model import ClassTable, Features, Problem
+from reconciler.model import Features
 from sysfs import boot, cgroup
 from sysfs.errors import KernelError
 from sysfs.tree import Tree
@@ -27,15 +27,14 @@ class Places:
     run_dir: str
 
 
-ReadClasses = Callable[[], tuple[ClassTable, tuple[Problem, ...]] | None]  # None = nothing changed
+ReadClasses = Callable[[], classes.Loaded | None]  # None = nothing changed
 
 
 class Outlook:
     def __init__(self, places: Places, read_classes: ReadClasses) -> None:
         self._places = places
         self._read_classes = read_classes
-        self._table = ClassTable()
-        self._problems: tuple[Problem, ...] = ()
+        self._classes = classes.Loaded()
         self._features = Features(kernel="", page_size=os.sysconf("SC_PAGE_SIZE"))
         self._boot_id = boot.boot_id(places.tree)
         self.generation = 0  # counts changes of the classes
@@ -43,9 +42,10 @@ class Outlook:
     def look(self) -> View:
         self._refresh()
         return View(
-            table=self._table,
+            table=self._classes.table,
             features=self._known_features(),
             boot_id=self._boot_id,
+            uncertain=bool(self._classes.failed),
             paused=os.path.exists(f"{self._places.run_dir}/paused"),
             released=released.read(self._places.state_dir),
         )
@@ -54,13 +54,12 @@ class Outlook:
         fresh = self._read_classes()
         if fresh is None:
             return
-        self._table, problems = fresh
+        before, self._classes = self._classes.problems, fresh
         self.generation += 1
-        for problem in problems:
-            if problem not in self._problems:
+        for problem in fresh.problems:
+            if problem not in before:
                 place = f"{problem.place()}{problem.pointer}"
                 log.warning(logfmt.line(f"event=class-file-{problem.severity}", place=place, message=problem.message))
-        self._problems = problems
 
     def _known_features(self) -> Features:
         """Looked for until found: early at boot there may be no cgroup yet that has memory files."""
@@ -85,7 +84,7 @@ def class_reader(class_dirs: Sequence[str], remembered: Mapping[str, classes.Par
     texts: tuple[ClassText, ...] | None = None
     files = remembered
 
-    def read() -> tuple[ClassTable, tuple[Problem, ...]] | None:
+    def read() -> classes.Loaded | None:
         nonlocal texts, files
         found = classfiles.read(class_dirs)
         if found == texts:
@@ -93,6 +92,6 @@ def class_reader(class_dirs: Sequence[str], remembered: Mapping[str, classes.Par
         texts = found
         loaded = classes.load(found, {"classes": schemas.read("classes")}, files, os.sysconf("SC_PAGE_SIZE"))
         files = loaded.files
-        return loaded.table, loaded.problems
+        return loaded
 
     return read

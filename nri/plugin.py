@@ -173,7 +173,7 @@ class Plugin:
         originals = containers.runtime_values(request.container.linux.resources, unified=True)
         workload = replace(workload, runtime_values=originals)
         decision = adjust.decide(workload, view)
-        if decision.errors and view.table.nri.on_error is OnError.REJECT:
+        if decision.errors and view.table.nri.on_error is OnError.REJECT and not view.uncertain:
             return _rejected(workload, decision)
         reply = api.CreateContainerResponse()
         if decision.unified:

@@ -101,7 +101,9 @@ class Session:
         began = self._deeds.clock()
         answer = self._answer(call)
         self._reply(call.stream, answer)
-        self._warn_if_slow(call, self._deeds.clock() - began)
+        late = self._late(call, self._deeds.clock() - began)
+        if late and call.method == "Synchronize":  # older hosts keep such a connection, and never use it again
+            raise Refused("our answer to Synchronize was late; connecting anew makes the runtime tell us again")
         if answer.last:
             raise Refused("our own side failed; connecting anew makes the runtime tell us everything again")
         self._work(call, answer)
@@ -127,10 +129,12 @@ class Session:
             return
         self._deeds.perform(changes)
 
-    def _warn_if_slow(self, call: ttrpc.Request, seconds: float) -> None:
-        """Half of what the host allows is already too near: it drops plugins that are late."""
-        if seconds * 2000 > self._plugin.request_timeout_ms:
-            log.warning(logfmt.line("event=slow", method=call.method, milliseconds=round(seconds * 1000)))
+    def _late(self, call: ttrpc.Request, seconds: float) -> bool:
+        """Whether the host has given up on us; half of its time is already too near to say nothing."""
+        milliseconds = round(seconds * 1000)
+        if milliseconds * 2 > self._plugin.request_timeout_ms:
+            log.warning(logfmt.line("event=slow", method=call.method, milliseconds=milliseconds))
+        return milliseconds > self._plugin.request_timeout_ms
 
 
 def connect(path: str) -> socket.socket:

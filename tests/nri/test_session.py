@@ -222,24 +222,41 @@ def test_no_bytes_make_the_plugin_fail(method: str, payload: bytes) -> None:
     plugin.answer(method, payload).work()
 
 
-def test_a_slow_answer_is_said(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    moments = iter(range(0, 1000, 2))
+class Once(link.Link):
+    """One call, and then the end."""
+
+    def __init__(self, method: str) -> None:
+        self.calls = [ttrpc.Request(stream=1, service=PLUGIN_SERVICE, method=method)]
+
+    def receive(self, seconds: float) -> "list[tuple[int, ttrpc.Message]]":  # type: ignore[override]
+        if not self.calls:
+            raise link.Closed
+        return [(mux.PLUGIN, self.calls.pop())]
+
+    def send(self, connection: int, message: ttrpc.Message) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("method", "seconds", "said", "end"),
+    [
+        ("Shutdown", 1, "", link.Closed),
+        ("Shutdown", 2, "event=slow method=Shutdown milliseconds=2000", link.Closed),
+        ("Shutdown", 3, "event=slow method=Shutdown milliseconds=3000", link.Closed),
+        ("Synchronize", 3, "event=slow method=Synchronize milliseconds=3000", session.Refused),
+    ],
+)
+def test_late_answers(
+    place: Place, caplog: pytest.LogCaptureFixture, method: str, seconds: int, said: str, end: type[Exception]
+) -> None:
+    """The host drops who is late; after a late Synchronize old hosts only pretend to keep the connection."""
+    moments = iter(range(0, 1000, seconds))
     deeds = session.Deeds(perform=lambda _: None, tick=place.tick, clock=lambda: next(moments))
-    incoming = [ttrpc.Request(stream=1, service=PLUGIN_SERVICE, method="Shutdown")]
 
-    class Once(link.Link):
-        def __init__(self) -> None: ...
-        def receive(self, seconds: float) -> "list[tuple[int, ttrpc.Message]]":  # type: ignore[override]
-            if not incoming:
-                raise link.Closed
-            return [(mux.PLUGIN, incoming.pop())]
+    with pytest.raises(end):
+        session.Session(Once(method), place.plugin(), deeds, name="x", index="10").run()
 
-        def send(self, connection: int, message: ttrpc.Message) -> None: ...
-
-    with pytest.raises(link.Closed):
-        session.Session(Once(), place.plugin(), deeds, name="x", index="10").run()
-
-    assert "event=slow method=Shutdown milliseconds=2000" in caplog.text
+    assert said in caplog.text
+    assert ("event=slow" in caplog.text) == bool(said)
 
 
 def test_no_answer_to_the_registration_ends_the_session(place: Place) -> None:

@@ -254,6 +254,16 @@ def test_an_unknown_class_can_be_made_to_stop_the_container(host: Host, place: P
     assert place.records() == {}
 
 
+def test_nothing_is_rejected_while_a_class_file_is_broken(host: Host, place: Place) -> None:
+    """The class that nobody knows may be in it."""
+    place.with_table(replace(TABLE, nri=NriSettings(on_error=OnError.REJECT)))
+    place.view = replace(place.view, uncertain=True)
+    here = pod({"class.memtierd.nri.io": "in-the-broken-file"})
+    host.handshake()
+
+    assert host.create(here, container("f00d", here)) == {}
+
+
 def test_a_class_file_that_is_corrected_takes_the_problem_away(place: Place) -> None:
     place.with_table(ClassTable())
     plugin = place.plugin()
