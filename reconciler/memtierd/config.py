@@ -25,7 +25,6 @@ from reconciler.model import (
     WatcherConfig,
 )
 
-STATS_PLACEHOLDER = "$MEMTIERD_SWAP_STATS_PATH"  # nri-plugins' other variable: where a routine leaves figures
 USUAL_PAGE = 4096
 _MOST_BANDWIDTH = 2**20  # MiB/s: one TiB a second
 
