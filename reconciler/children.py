@@ -1,17 +1,22 @@
 """The only module that starts child processes. No shell, no inherited descriptors, and no child that outlives us."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
+# Asks for SIGTERM when the parent dies, however it dies (PR_SET_PDEATHSIG outlives exec), then becomes the program.
+# Code between fork and exec would do the same, but is not safe in a process with threads (gRPC has some).
+_LEASH = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent has ended")
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,32 +56,18 @@ class Child:
 
 
 def python(arguments: Sequence[str], log: Path) -> Child:
-    """Start this Python with these arguments and with this very source on its path."""
+    """Start this Python with these arguments and with this very source on its path; it ends when we do."""
     source = str(Path(__file__).parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return start([sys.executable, *arguments], log, {**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
-
-
-def start(command: Sequence[str], log: Path, environment: dict[str, str]) -> Child:
-    """Start a child that is told to end (SIGTERM) when we die, however we die."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-c", _LEASH, str(os.getpid()), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             env=environment,
             start_new_session=True,  # Ctrl-C is ours; we pass it on in an orderly way
-            preexec_fn=_end_with(os.getpid()),  # noqa: PLW1509  one system call, no lock, no allocation worth the name
         )
     return Child(process=process, log=log)
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    def ask() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != parent:  # it died before we could ask
-            os._exit(1)
-
-    return ask
