@@ -41,8 +41,11 @@ def test_it_comes_back_after_every_kind_of_end(tmp_path: Path, place: Place) -> 
         if len(slept) > 12:
             raise Enough
 
+    listening = threading.Event()
+
     def end_differently() -> None:
         with Listener(path) as listener:
+            listening.set()
             hosts.append(listener.host())
             hosts[-1].handshake()
             hosts[-1].close()
@@ -57,8 +60,7 @@ def test_it_comes_back_after_every_kind_of_end(tmp_path: Path, place: Place) -> 
 
     runtime = threading.Thread(target=end_differently, daemon=True)
     runtime.start()
-    while not os.path.exists(path):
-        assert runtime.is_alive()
+    assert listening.wait(GENEROUS)
     plugin = place.plugin()
 
     def open_session() -> session.Session:
