@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from nri import logfmt, mux, session
+from nri import mux, session
+from reconciler import logfmt
 
 log = logging.getLogger("ebbtide.nri")
 

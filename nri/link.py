@@ -4,7 +4,8 @@ import logging
 import socket
 from collections.abc import Iterator
 
-from nri import logfmt, mux, ttrpc
+from nri import mux, ttrpc
+from reconciler import logfmt
 
 log = logging.getLogger("ebbtide.nri.messages")
 

@@ -8,9 +8,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nri import logfmt
 from nri.adjust import View
-from reconciler import classes, classfiles, released, schemas
+from reconciler import classes, classfiles, logfmt, released, schemas
 from reconciler.declarations import ClassText
 from reconciler.model import Features
 from sysfs import boot, cgroup

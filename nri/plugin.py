@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import DecodeError, Message
 
-from nri import adjust, cgroup_path, containers, logfmt
+from nri import adjust, cgroup_path, containers
 from nri import api_pb2 as api
 from nri.adjust import Decision, View
 from nri.ttrpc import Code
+from reconciler import logfmt
 from reconciler.model import OnError, Problem, Workload, WorkloadState
 from sysfs import cgroup
 from sysfs.tree import Tree

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from nri import api_pb2 as api
-from nri import link, logfmt, mux, ttrpc
+from nri import link, mux, ttrpc
 from nri.plugin import SERVICE, Answer, Changes, Plugin
 from nri.ttrpc import Code
+from reconciler import logfmt
 
 log = logging.getLogger("ebbtide.nri")
 

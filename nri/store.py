@@ -11,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec
 
-from nri import logfmt
 from nri.plugin import Changes
-from reconciler import files, records
+from reconciler import files, logfmt, records
 
 log = logging.getLogger("ebbtide.nri")
 

@@ -1,12 +1,12 @@
 """The log: one line when something changes, silence while nothing does.
 
-Names come from strangers (pods), so every value is quoted by `quoted`: a name cannot forge a line or a key.
+Names come from strangers (pods), so every value is quoted by `logfmt`: a name cannot forge a line or a key.
 """
 
-import json
 import logging
 from collections.abc import Iterable
 
+from reconciler import logfmt
 from reconciler.actions import (
     Action,
     ForgetOriginal,
@@ -45,7 +45,7 @@ class Transitions:
             if self._states.get(row.id) != states[row.id]:
                 _tell_state(row, self._states.get(row.id, ("new", ""))[0], report.cycles)
         for key in self._states.keys() - states.keys():
-            log.info("event=workload-removed workload=%s cycle=%d", quoted(key), report.cycles)
+            log.info("event=workload-removed workload=%s cycle=%d", logfmt.text(key), report.cycles)
         self._states = states
 
     def _tell_problems(self, report: Report) -> None:
@@ -54,28 +54,23 @@ class Transitions:
             log.log(
                 _LEVELS[problem.severity],
                 "event=problem where=%s pointer=%s message=%s hint=%s",
-                quoted(problem.place()),
-                quoted(problem.pointer),
-                quoted(problem.message),
-                quoted(problem.hint),
+                logfmt.text(problem.place()),
+                logfmt.text(problem.pointer),
+                logfmt.text(problem.message),
+                logfmt.text(problem.hint),
             )
         for problem in self._problems - problems:
-            log.info("event=problem-gone where=%s message=%s", quoted(problem.place()), quoted(problem.message))
+            log.info(
+                "event=problem-gone where=%s message=%s", logfmt.text(problem.place()), logfmt.text(problem.message)
+            )
         self._problems = problems
-
-
-def quoted(value: object) -> str:
-    """As it is when it is one plain word, else as a JSON string: no newline, no second key."""
-    text = str(value)
-    plain = text and text.isascii() and text.isprintable() and not set(text) & set(" \"'=\\")
-    return text if plain else json.dumps(text)
 
 
 def describe(action: Action) -> str:
     """An action as key=value text."""
     match action:
         case WriteKnob():
-            return f"action=write knob={action.knob} value={action.value} was={quoted(action.seen)}" + (
+            return f"action=write knob={action.knob} value={action.value} was={logfmt.text(action.seen)}" + (
                 " foreign=yes" if action.foreign else ""
             )
         case RestoreKnob():
@@ -84,7 +79,7 @@ def describe(action: Action) -> str:
             return f"action=start-engine tracker={action.task.tracker}"
         case StopEngine() | ForgetOriginal():
             name = "stop-engine" if isinstance(action, StopEngine) else f"forget knob={action.knob}"
-            return f"action={name} reason={quoted(action.reason)}"
+            return f"action={name} reason={logfmt.text(action.reason)}"
         case SaveOriginal():
             return f"action=remember knob={action.knob} original={action.original}"
 
@@ -97,10 +92,10 @@ def _tell_outcome(outcome: Outcome, cycle: int) -> None:
     log.log(
         level,
         "workload=%s %s result=%s%s cycle=%d",
-        quoted(outcome.action.workload),
+        logfmt.text(outcome.action.workload),
         describe(outcome.action),
         outcome.result,
-        f" message={quoted(outcome.message)}" if outcome.message else "",
+        f" message={logfmt.text(outcome.message)}" if outcome.message else "",
         cycle,
     )
 
@@ -108,10 +103,10 @@ def _tell_outcome(outcome: Outcome, cycle: int) -> None:
 def _tell_state(row: WorkloadReport, before: str, cycle: int) -> None:
     log.info(
         "event=state workload=%s class=%s from=%s to=%s reason=%s cycle=%d",
-        quoted(row.name),
-        quoted(row.class_name),
+        logfmt.text(row.name),
+        logfmt.text(row.class_name),
         before,
         row.state,
-        quoted(row.reason),
+        logfmt.text(row.reason),
         cycle,
     )

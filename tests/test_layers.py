@@ -22,6 +22,7 @@ PURE = {
     "reconciler.documents",
     "reconciler.inventory",
     "reconciler.knobs",
+    "reconciler.logfmt",
     "reconciler.merged",
     "reconciler.plan",
     "reconciler.quantities",

@@ -22,10 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from nri import endless, link, logfmt, mux, outlook, session
+from nri import endless, link, mux, outlook, session
 from nri.plugin import Changes, Plugin
 from nri.store import Store
-from reconciler import classfiles, inventory, lastgood, logs, records, systemd
+from reconciler import classfiles, inventory, lastgood, logfmt, logs, records, systemd
 from reconciler.cli import options
 from reconciler.cli.failure import Exit, Failure
 from sysfs import boot

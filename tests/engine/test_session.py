@@ -51,23 +51,6 @@ def test_memory_that_is_swapped_out_completely_still_counts(bench: Bench) -> Non
     assert report(bench).came_back_bytes == 0
 
 
-def test_while_paused_it_measures_and_moves_nothing(bench: Bench) -> None:
-    app(bench.kernel)
-    bench.engine.update(bench.features, bench.settings, paused=True)
-    bench.engine.start(bench.task())
-    bench.run(10)
-
-    assert bench.kernel.advised == []
-    assert pages(report(bench).idle_bytes) == 32
-    assert "resume" in report(bench).brake
-
-    bench.engine.update(bench.features, bench.settings)
-    bench.run(10)
-
-    assert pages(report(bench).paged_out_bytes) == 32
-    assert report(bench).brake == ""
-
-
 def test_measuring_moves_nothing(bench: Bench) -> None:
     app(bench.kernel)
     measure = replace(CONFIG, policy=replace(CONFIG.policy, swapout_ms=0))

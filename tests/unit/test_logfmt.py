@@ -1,6 +1,6 @@
 import pytest
 
-from nri import logfmt
+from reconciler import logfmt
 
 CASES = {
     "plain": ("web-0", "web-0"),
