@@ -128,7 +128,8 @@ class Mover:
         rows = known.regions[index]
         batches = [
             _Batch(start, entries, self._can_leave(rows, start, entries))
-            for start, end in regions.spans(rows, self._page_size)
+            # One mapping a range: the kernel refuses all of a range that begins in, say, a locked mapping.
+            for start, end in regions.spans(rows, self._page_size, known.mapped.start)
             for entries in [opened.entries(start, end)]
         ]
         advised = 0

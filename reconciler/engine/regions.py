@@ -41,12 +41,13 @@ def ends(regions: Regions, page_size: int) -> Addresses:
     return result
 
 
-def spans(regions: Regions, page_size: int) -> list[tuple[int, int]]:
-    """Address ranges of regions that follow each other without a gap, taken together."""
+def spans(regions: Regions, page_size: int, cuts: Addresses | None = None) -> list[tuple[int, int]]:
+    """Address ranges of regions that follow each other without a gap, taken together, but not across `cuts`."""
     if not len(regions):
         return []
     start, end = regions["start"], ends(regions, page_size)
-    edge = np.flatnonzero(start[1:] != end[:-1]) + 1
+    apart = start[1:] != end[:-1]
+    edge = np.flatnonzero(apart if cuts is None else apart | np.isin(start[1:], cuts)) + 1
     firsts, lasts = np.append(0, edge), np.append(edge, len(regions)) - 1
     return list(zip(start[firsts].tolist(), end[lasts].tolist(), strict=True))
 

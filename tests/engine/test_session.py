@@ -443,3 +443,13 @@ def test_the_longest_idle_leaves_first(bench: Bench) -> None:
     bench.run(5)
 
     assert [first for _, first, _ in bench.kernel.advised] == [0, 64]
+
+
+def test_a_range_never_reaches_over_two_mappings(bench: Bench) -> None:
+    """One of them may be locked, and then the kernel refuses all of the range."""
+    process = FakeProcess(bench.kernel.root, 50).map(0, 20).map(20, 64)
+    bench.kernel.add(process.present(0, 64))
+    bench.engine.start(bench.task())
+    bench.run(6)
+
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(0, 20), (20, 64)}

@@ -150,3 +150,4 @@ def test_spans_join_neighbours() -> None:
 
     assert regions.spans(table, PAGE) == [(0, 2 * SIZE), (3 * SIZE, 4 * SIZE)]
     assert regions.spans(regions.none(), PAGE) == []
+    assert regions.spans(table, PAGE, u64([SIZE])) == [(0, SIZE), (SIZE, 2 * SIZE), (3 * SIZE, 4 * SIZE)]
