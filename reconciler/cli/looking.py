@@ -10,6 +10,7 @@ from reconciler import classfiles, gather, lastgood
 from reconciler.actions import Known
 from reconciler.baseline import Baseline
 from reconciler.cli import daemon_link
+from reconciler.cli.failure import Failure
 from reconciler.cli.options import Options
 from reconciler.model import Desired, EngineTask
 from reconciler.report import Report
@@ -30,6 +31,10 @@ def tree(root: str) -> Iterator[Tree]:
     if os.path.isfile(root):
         with capture.replay(root) as replayed:
             yield replayed
+    elif not os.path.isdir(os.path.join(root, "proc")):
+        raise Failure(
+            root, "there is no proc folder below it", hint="`ebbtide doctor --capture FILE` makes such a tree"
+        )
     else:
         yield Tree(root)
 

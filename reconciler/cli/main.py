@@ -95,12 +95,12 @@ def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> in
         return _dispatch(_with_verb(list(argv), environment))
     except Failure as failure:
         return _complain(str(failure), failure.hint, failure.code)
-    except errors.Refused as refused:
-        return _complain(str(refused), "try as root", Exit.PRIVILEGE)
-    except errors.KernelError as error:
-        return _complain(str(error), "", Exit.FOUND)
-    except PermissionError as error:
-        return _complain(f"{error.filename or 'access'}: permission denied", "try as root", Exit.PRIVILEGE)
+    except BrokenPipeError:
+        raise
+    except (errors.Refused, PermissionError) as error:
+        return _complain(_words(error), "try as root", Exit.PRIVILEGE)
+    except OSError as error:
+        return _complain(_words(error), "", Exit.FOUND)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
@@ -134,6 +134,10 @@ def _dispatch(argv: list[str]) -> int:
     except SystemExit as done:  # --help and --version
         return int(done.code or 0)
     return module(args.verb).run(args)
+
+
+def _words(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def _complain(message: str, hint: str, code: Exit) -> int:

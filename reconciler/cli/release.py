@@ -6,6 +6,7 @@ daemon's lock, and needs neither class files nor records for it: what was writte
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,11 +95,11 @@ def by_daemon(common: Options, report: Report, ids: list[str]) -> list[Given]:
     before = mine(entries(common), ids)
     mark(common, ids)
     daemon_link.wake(common, "release")
-    if daemon_link.wait(common, lambda report: is_released(report, ids) and not mine(entries(common), ids)):
-        return [_given(entry, "restored") for entry in before.values()]
-    left = mine(entries(common), ids)
-    why = "the daemon has not done it yet; see `ebbtide status`"
-    return [_given(entry, "failed" if key in left else "restored", why) for key, entry in before.items()]
+    if not daemon_link.wait(common, lambda report: is_released(report, ids) and not mine(entries(common), ids)):
+        left = len(mine(entries(common), ids))
+        why = f"the daemon has not finished after {daemon_link.PATIENCE:g} s, {left} values are left"
+        raise Failure("release", why, hint="`ebbtide status` says what holds it back; it goes on trying")
+    return [_given(entry, "restored") for entry in before.values()]
 
 
 def mark(common: Options, ids: list[str]) -> None:
@@ -113,6 +114,8 @@ def is_released(report: Report, ids: Iterable[str]) -> bool:
 
 
 def by_hand(common: Options, ids: list[str]) -> list[Given]:
+    if not os.path.isdir(common.state_dir):
+        return []  # no daemon ever ran here
     try:
         lock = state.take_lock(Path(common.state_dir))
     except state.AlreadyRunning as error:

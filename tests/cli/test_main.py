@@ -64,3 +64,16 @@ def test_status_starts_without_the_heavy_libraries() -> None:
     child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert child.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("root", "code", "said"),
+    [
+        ("/proc/self/mem", 1, "/proc/self/mem"),
+        ("/proc/version", 1, "cannot be read as a capture"),
+        ("/nowhere", 1, "no proc folder"),
+    ],
+)
+def test_a_kernel_error_is_words(root: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["plan", "--root", root], {}) == code
+    assert said in capsys.readouterr().err

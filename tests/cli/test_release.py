@@ -96,6 +96,12 @@ def test_another_process_holds_the_lock(machine: Machine) -> None:
     assert released.read(machine.node.state) == set()
 
 
+def test_where_no_daemon_ever_ran(machine: Machine) -> None:
+    shown = machine.ebbtide("release", "--state-dir", "/nonexistent/ebbtide")
+
+    assert (shown.code, shown.out) == (0, "released: everything; nothing was to restore\n")
+
+
 @pytest.fixture
 def daemon(machine: Machine) -> Iterator[list[str]]:
     """Restores when it is woken, as the real one does."""
