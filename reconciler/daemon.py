@@ -44,6 +44,7 @@ class Daemon:
         self.started = _now_text()
         self.report = Report()
         self.manager = manager or ServiceManager()
+        self.rendered = rendered.Rendered(places.state_dir)
         self.transitions = transitions.Transitions()
         watchdog = watchdog_seconds()
         self.loop = Loop(
@@ -76,7 +77,7 @@ class Daemon:
         outcomes = self._executor().perform(decided)
         self._remember(look, outcomes, begin)
         self.tasks = self.engine.running()
-        rendered.reconcile(self.places.state_dir, look.desired)
+        self.rendered.reconcile(look.desired)
         self._tell(look, known, decided, outcomes, reason, begin)
         return next_look(backoff.next_deadline(self.retries), outcomes, time.monotonic())
 

@@ -44,16 +44,26 @@ def config(wanted: DesiredWorkload) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def reconcile(state_dir: Path, desired: Desired) -> None:
-    """Write what changed, remove what no longer runs; a failing disk must not stop the loop, so errors are let go."""
-    managed = [wanted for wanted in desired.workloads.values() if wanted.class_name or wanted.knobs]
-    wanted_folders = {folder(state_dir, wanted.workload): wanted for wanted in managed}
-    for path in list(_existing(state_dir / "rendered")):
-        if path not in wanted_folders:
+class Rendered:
+    """Keeps the files as they should be. Errors are let go: a failing disk must not stop the loop."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._top = state_dir / "rendered"
+        self._state_dir = state_dir
+        self._written: dict[Path, DesiredWorkload] = {}
+        self._stale = set(_existing(self._top))  # of the daemon before us
+
+    def reconcile(self, desired: Desired) -> None:
+        """Write what changed, remove what no longer runs; what is as before costs nothing."""
+        managed = (wanted for wanted in desired.workloads.values() if wanted.class_name or wanted.knobs)
+        wanted_folders = {folder(self._state_dir, wanted.workload): wanted for wanted in managed}
+        for path in (self._written.keys() | self._stale) - wanted_folders.keys():
             shutil.rmtree(path, ignore_errors=True)
-            _remove_empty(path.parent, state_dir / "rendered")
-    for path, wanted in wanted_folders.items():
-        _write(path / "config.yaml", config(wanted))
+            _remove_empty(path.parent, self._top)
+        for path, wanted in wanted_folders.items():
+            if self._written.get(path) != wanted:
+                _write(path / "config.yaml", config(wanted))
+        self._written, self._stale = wanted_folders, set()
 
 
 def append_output(state_dir: Path, workload: Workload, text: str) -> None:
