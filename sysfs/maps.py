@@ -5,7 +5,6 @@ when it has been paged out completely (numa_maps loses it).
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -76,9 +75,3 @@ def devices_in_memory(tree: Tree, pid: int) -> frozenset[bytes]:
 def _as_in_maps(device: str) -> bytes:
     major, _, minor = device.partition(":")
     return f"{int(major):02x}:{int(minor):02x}".encode()
-
-
-def names(tree: Tree, pid: int) -> Mapping[int, str]:
-    """Start address -> file or pseudo name, for people."""
-    text = tree.read_bytes(f"/proc/{pid}/maps")
-    return {int(found[0], 16): found[6].decode(errors="replace") for found in _LINE.findall(text)}

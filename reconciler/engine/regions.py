@@ -29,7 +29,7 @@ Regions = NDArray[np.void]
 Addresses = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
-SEEN_NEVER = np.uint16(0xFFFF)  # history of a region that is new: accessed, as far as anybody knows
+ASSUMED_IN_USE = np.uint16(0xFFFF)  # history of a region that is new: accessed, as far as anybody knows
 
 
 def none() -> Regions:
@@ -110,7 +110,7 @@ def _pairs(first: NDArray[np.int64], number: NDArray[np.int64]) -> tuple[NDArray
 def carry(old: Regions, new: Regions, now: int, page_size: int) -> Regions:
     """`new` with what was known of `old` where they overlap: the latest access counts. The rest changed `now`."""
     result = new.copy()
-    result["changed"], result["history"] = now, SEEN_NEVER
+    result["changed"], result["history"] = now, ASSUMED_IN_USE
     if not len(old) or not len(new):
         return result
     first = np.searchsorted(ends(old, page_size), new["start"], side="right")
