@@ -44,7 +44,7 @@ ROOT_NEEDED = "it starts a daemon that looks at another process's pages (/proc/P
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=50.0, help="give up after this long (50)")
+    parser.add_argument("--seconds", type=float, default=45.0, help="give up after this long (45)")
     parser.add_argument(
         "--folder", default="", metavar="DIR", help="on a disk; a private folder is made and removed there"
     )
