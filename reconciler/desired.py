@@ -183,7 +183,7 @@ def _scope(config: EngineConfig, workload: Workload, features: Features) -> tupl
         for path in config.watcher.cgroups
         if directory or CGROUP_PLACEHOLDER not in path
     )
-    return cgroups, (*config.watcher.pids, *workload.pids)
+    return tuple(dict.fromkeys(cgroups)), tuple(dict.fromkeys((*config.watcher.pids, *workload.pids)))
 
 
 def _without_doubles(decided: Mapping[str, DesiredWorkload]) -> dict[str, DesiredWorkload]:

@@ -46,8 +46,12 @@ def summary(rows: Iterable[WorkloadReport], problems: int) -> str:
         total += 1
         counts[row.state] = counts.get(row.state, 0) + 1
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    wrong = f", {problems} problems" if problems else ""
-    return f"{total} workloads" + (f": {states}" if states else "") + wrong
+    wrong = f", {_counted(problems, 'problem')}" if problems else ""
+    return _counted(total, "workload") + (f": {states}" if states else "") + wrong
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def pending(cycle: Cycle) -> tuple[str, ...]:

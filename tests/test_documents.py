@@ -71,4 +71,4 @@ def test_files_that_are_named_exist(path: Path) -> None:
 def test_the_changelog_has_an_entry_for_what_is_not_released() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
 
-    assert re.search(r"^## Unreleased\n\n(?:.+\n)*?- \S", text, re.MULTILINE)
+    assert re.search(r"^## Unreleased\n(?:(?!## ).*\n)*?- \S", text, re.MULTILINE)

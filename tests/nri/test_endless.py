@@ -199,17 +199,24 @@ def test_the_whole_command_against_a_runtime_that_restarts(root: Path, listener:
     assert "event=received call=CreateContainer" in log
 
 
+def put(path: Path, text: str) -> None:
+    """In one step: a reader must not meet the empty file of a moment, which is a mask."""
+    scratch = path.with_name(f".{path.name}")
+    scratch.write_text(text)
+    scratch.rename(path)
+
+
 def test_a_class_file_that_changes_counts_for_the_next_container(
     root: Path, listener: Listener, command: Started
 ) -> None:
     command()
     host = listener.host()
     host.handshake()
-    (root / "conf.d/20-more.yaml").write_text("classes: [{name: idle, allowswap: false}]\n")
+    put(root / "conf.d/20-more.yaml", "classes: [{name: idle, allowswap: false}]\n")
 
     assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "0"}
 
-    (root / "conf.d/20-more.yaml").write_text("classes: [{name: idle, allowswap: perhaps}]\n")
+    put(root / "conf.d/20-more.yaml", "classes: [{name: idle, allowswap: perhaps}]\n")
     assert host.create(IDLE_POD, container("beef", IDLE_POD)) == {"memory.swap.max": "0"}
 
 
