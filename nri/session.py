@@ -20,6 +20,7 @@ from reconciler import logfmt
 log = logging.getLogger("ebbtide.nri")
 
 REGISTRATION_SECONDS = 30.0  # hosts accept one peer after the other, and each may use up its 5 seconds
+SYNCHRONIZE_SECONDS = 30.0  # after that; it comes at once, but asks older plugins of the same host first
 TICK_SECONDS = 2.0
 FIRST_DELAY, LONGEST_DELAY = 0.5, 5.0  # connecting costs nothing, and containers may start in between
 _RUNTIME_SERVICE = api.DESCRIPTOR.services_by_name["Runtime"].full_name
@@ -36,6 +37,7 @@ class Deeds:
     perform: Callable[[Changes], None]
     tick: Callable[[], None]  # now and then, also while nothing comes in
     clock: Callable[[], float] = time.monotonic
+    synchronize_seconds: float = SYNCHRONIZE_SECONDS  # how long Synchronize may take to come
 
 
 class Session:
@@ -45,20 +47,19 @@ class Session:
         self._deeds = deeds
         self._name, self._index = name, index
         self._last_stream = 0
+        self._since = 0.0  # when the runtime's turn began
         self.registered = False
 
     def run(self) -> NoReturn:
         """Serve until the connection ends, which is always by an exception: Closed, Garbage, Refused or an OSError."""
         self._plugin.connected()
         self._register()
-        deadline = self._deeds.clock() + REGISTRATION_SECONDS
+        self._since = self._deeds.clock()
         while True:
             for connection, message in self._link.receive(TICK_SECONDS):
                 self._handle(connection, message)
-            if not self.registered and self._deeds.clock() > deadline:
-                raise Refused(
-                    "no answer to our registration; the runtime may have no NRI, or an older plugin blocks it"
-                )
+            if not self.good:
+                self._lose_patience(self._deeds.clock() - self._since)
             self._deeds.tick()
 
     def close(self) -> None:
@@ -68,6 +69,13 @@ class Session:
     def good(self) -> bool:
         """Whether the runtime took us in all the way; else trying again at once would only repeat it."""
         return self.registered and self._plugin.synchronized
+
+    def _lose_patience(self, waited: float) -> None:
+        """Hosts before NRI 0.12 keep a connection whose Synchronize failed on their side, and never use it again."""
+        if not self.registered and waited > REGISTRATION_SECONDS:
+            raise Refused("no answer to our registration; the runtime may have no NRI, or an older plugin blocks it")
+        if self.registered and waited > self._deeds.synchronize_seconds:
+            raise Refused("registered, but never synchronized; the runtime's log may say why; connecting anew")
 
     def _register(self) -> None:
         request = api.RegisterPluginRequest(plugin_name=self._name, plugin_idx=self._index)
@@ -95,7 +103,7 @@ class Session:
             return  # an answer to nothing that we asked
         if message.code != Code.OK:
             raise Refused(f"{message.message} (code {message.code})")
-        self.registered = True
+        self.registered, self._since = True, self._deeds.clock()
         log.info(logfmt.line("event=registered", name=self._name, idx=self._index))
 
     def _serve(self, call: ttrpc.Request) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import fcntl
 import functools
 import logging
+import math
 import os
 import random
 import re
@@ -108,7 +109,8 @@ class Served:
 
     def once(self, descriptor: int) -> int:
         """The runtime started us, and we end with it; only then does it hand us a configuration."""
-        current = self._session(socket.socket(fileno=descriptor))
+        # Hosts before NRI 0.7 never synchronize what they have started.
+        current = self._session(socket.socket(fileno=descriptor), synchronize_seconds=math.inf)
         self._manager.ready()
         try:
             current.run()
@@ -127,8 +129,10 @@ class Served:
         self._manager.ready()
         endless.run(lambda: self._session(session.connect(path)), waiting)
 
-    def _session(self, connection: socket.socket) -> session.Session:
-        deeds = session.Deeds(perform=self._perform, tick=self._tick)
+    def _session(
+        self, connection: socket.socket, synchronize_seconds: float = session.SYNCHRONIZE_SECONDS
+    ) -> session.Session:
+        deeds = session.Deeds(perform=self._perform, tick=self._tick, synchronize_seconds=synchronize_seconds)
         name, index = self._identity.name, self._identity.index
         return session.Session(link.Link(connection), self._plugin, deeds, name=name, index=index)
 

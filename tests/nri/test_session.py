@@ -1,5 +1,6 @@
 """The connection itself, with a host that does everything hosts do, and some things that they should not."""
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -259,20 +260,59 @@ def test_late_answers(
     assert ("event=slow" in caplog.text) == bool(said)
 
 
+class Silent(link.Link):
+    """A host that says this much and nothing more, and time that passes quickly."""
+
+    def __init__(self, *said: ttrpc.Message) -> None:
+        self.said = [(mux.RUNTIME if isinstance(one, ttrpc.Response) else mux.PLUGIN, one) for one in said]
+        self.now = 0.0
+
+    def receive(self, seconds: float) -> "list[tuple[int, ttrpc.Message]]":  # type: ignore[override]
+        if self.now > 1000:
+            raise link.Closed
+        self.now += session.TICK_SECONDS
+        said, self.said = self.said, []
+        return said
+
+    def send(self, connection: int, message: ttrpc.Message) -> None: ...
+
+
+def end_of(place: Place, silent: Silent, patience: float = session.SYNCHRONIZE_SECONDS) -> BaseException:
+    deeds = session.Deeds(
+        perform=lambda _: None, tick=place.tick, clock=lambda: silent.now, synchronize_seconds=patience
+    )
+    with pytest.raises((session.Refused, link.Closed)) as ended:
+        session.Session(silent, place.plugin(), deeds, name="x", index="10").run()
+    return ended.value
+
+
+def request(method: str, stream: int = 1) -> ttrpc.Request:
+    return ttrpc.Request(stream=stream, service=PLUGIN_SERVICE, method=method)
+
+
+REGISTERED = ttrpc.Response(stream=1)
+SYNCHRONIZED = (REGISTERED, request("Configure"), request("Synchronize", 3))
+
+
 def test_no_answer_to_the_registration_ends_the_session(place: Place) -> None:
-    moments = iter([0.0, session.REGISTRATION_SECONDS + 1])
+    assert "no answer" in str(end_of(place, Silent()))
 
-    class Silent(link.Link):
-        def __init__(self) -> None: ...
-        def receive(self, seconds: float) -> "list[tuple[int, ttrpc.Message]]":  # type: ignore[override]
-            return []
 
-        def send(self, connection: int, message: ttrpc.Message) -> None: ...
+def test_a_synchronize_that_never_comes_ends_the_session(place: Place) -> None:
+    """Hosts before NRI 0.12 keep a connection whose Synchronize failed on their side, and forget it."""
+    ended = end_of(place, Silent(REGISTERED, request("Configure")))
 
-    deeds = session.Deeds(perform=lambda _: None, tick=place.tick, clock=lambda: next(moments))
+    assert isinstance(ended, session.Refused)
+    assert "never synchronized" in str(ended)
 
-    with pytest.raises(session.Refused, match="no answer"):
-        session.Session(Silent(), place.plugin(), deeds, name="x", index="10").run()
+
+def test_a_plugin_that_the_runtime_started_waits_for_ever(place: Place) -> None:
+    """Old hosts never synchronize those; connecting anew would be the end of them."""
+    assert isinstance(end_of(place, Silent(REGISTERED, request("Configure")), math.inf), link.Closed)
+
+
+def test_silence_after_synchronize_is_normal(place: Place) -> None:
+    assert isinstance(end_of(place, Silent(*SYNCHRONIZED)), link.Closed)
 
 
 def test_it_ticks_while_nothing_happens(host: Host, place: Place) -> None:
