@@ -70,6 +70,15 @@ def original(known: Workload, knob: str) -> str | None:
     return known.runtime_values.get(knob, _DEFAULTS.get(knob))
 
 
+def adjusted(workload: Workload, unified: Mapping[str, str]) -> Workload:
+    """With what we put into the spec of a container that is being created, and what it would have had without us.
+
+    The daemon sees these files only with our values in them: it could not tell the original.
+    """
+    known = {knob: value for knob in unified if (value := original(workload, knob)) is not None}
+    return replace(workload, adjusted=unified, runtime_values={**known, **workload.runtime_values})
+
+
 def continued(fresh: Workload, known: Workload | None) -> Workload:
     """The same container seen again: what it was created with is known from then only."""
     if known is None:

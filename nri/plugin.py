@@ -179,7 +179,7 @@ class Plugin:
         reply = api.CreateContainerResponse()
         if decision.unified:
             reply.adjust.linux.resources.unified.update(decision.unified)
-        workload = replace(workload, adjusted=decision.unified, problems=decision.problems)
+        workload = replace(containers.adjusted(workload, decision.unified), problems=decision.problems)
         return Answer(reply=reply, work=lambda: self._decided("create", workload, decision))
 
     def update(self, payload: bytes) -> Answer:

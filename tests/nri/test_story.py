@@ -221,6 +221,22 @@ def test_the_oom_group_is_left_to_the_daemon_unless_its_original_is_seen(host: H
     assert place.records()["f00d"].runtime_values == {"memory.oom.group": "1"}
 
 
+def test_what_the_container_would_have_had_without_us_is_remembered(host: Host, place: Place) -> None:
+    """The daemon sees its cgroup only with our values in it, and could not put back what it never saw."""
+    high = Setting(knob=Knob.MEMORY_HIGH, value="4096", origin=Origin(file="x"))
+    low = Setting(knob=Knob.MEMORY_LOW, value="8192", origin=Origin(file="x"))
+    idle = MemoryClass(name="swap-idle-data", allow_swap=True, settings=(high, low))
+    place.with_table(ClassTable(classes={"swap-idle-data": idle}))
+    one = container("f00d", IDLE_POD, limit=64 * MIB)
+    one.linux.resources.unified["memory.low"] = "1024"
+    host.handshake()
+
+    host.create(IDLE_POD, one)
+    host.settle()
+    originals = {"memory.high": "max", "memory.low": "1024", "memory.swap.max": "0", "memory.max": str(64 * MIB)}
+    assert place.records()["f00d"].runtime_values == originals
+
+
 # -- mistakes --------------------------------------------------------------------------------------------------------
 
 

@@ -11,14 +11,12 @@ LOG_LINES = 80
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[cri.Client]:
+def client() -> cri.Client:
     node.swap_on()
     node.configure(DRIVER)
     node.start_containerd()
     node.import_image()
-    found = cri.Client()
-    yield found
-    found.close()
+    return cri.Client()
 
 
 @pytest.fixture

@@ -36,17 +36,14 @@ class Client:
 
     def __init__(self) -> None:
         self.messages = generated()
-        self.channel = grpc.insecure_channel(f"unix://{node.SOCKET}")
 
     def call(self, method: str, **fields: object) -> Any:
         request = getattr(self.messages, method + "Request")
         response = getattr(self.messages, method + "Response")
-        invoke = self.channel.unary_unary(
-            f"/runtime.v1.RuntimeService/{method}",
-            request_serializer=request.SerializeToString,
-            response_deserializer=response.FromString,
-        )
-        return invoke(request(**fields), timeout=SECONDS, wait_for_ready=True)
-
-    def close(self) -> None:
-        self.channel.close()
+        with grpc.insecure_channel(f"unix://{node.SOCKET}") as channel:  # a new one: containerd restarts
+            invoke = channel.unary_unary(
+                f"/runtime.v1.RuntimeService/{method}",
+                request_serializer=request.SerializeToString,
+                response_deserializer=response.FromString,
+            )
+            return invoke(request(**fields), timeout=SECONDS, wait_for_ready=True)

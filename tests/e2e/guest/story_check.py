@@ -57,6 +57,7 @@ def test_bad_files_are_named_and_survived(bad: list[Path]) -> None:
         assert WHAT.get(path.name, "") in about
     cycles = ebbtide.report()["cycles"]
     poll.until("the daemon names every bad file", lambda: all(map(reported(), bad)))
+    ebbtide.drop("70-fine.yaml", CLASS)
     poll.until("the daemon goes on", lambda: ebbtide.report()["cycles"] > cycles)
 
 

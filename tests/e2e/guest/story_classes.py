@@ -70,7 +70,6 @@ def test_class_files_change_while_a_container_runs(product: object, run_pod: Cal
     shows(container, "original values are back", ORIGINAL)
 
 
-@pytest.mark.smoke
 def test_a_write_by_somebody_else_is_corrected(product: object, run_pod: Callable[..., pods.Pod]) -> None:
     ebbtide.drop(NAME, SWAP_ON)
     pod = run_pod(pod_of_story())
