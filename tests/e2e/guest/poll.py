@@ -29,8 +29,8 @@ def never(what: str, look: Callable[[], Found], seconds: float, pause: float = 1
 
 
 def command(*words: str, ok: Sequence[int] = (0,)) -> str:
-    """A program's standard output; its errors are part of the failure."""
+    """A program's standard output; its errors are part of the failure, or of what an expected failure says."""
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode not in ok:
         raise AssertionError(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return done.stdout + (done.stderr if done.returncode else "")
