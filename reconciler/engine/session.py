@@ -5,28 +5,28 @@ read: columns and counters are replaced as wholes, and a report sums up what is 
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from reconciler import brakes, safety
+from reconciler import brakes
 from reconciler.brakes import Hold
 from reconciler.engine import accessed, processes, regions, routines
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
 from reconciler.engine.gauges import Gauges
+from reconciler.engine.members import Members
 from reconciler.engine.mover import Mover, Target
 from reconciler.engine.policies import age
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.tracker import Makers, Tracker
-from reconciler.model import CGROUP_PLACEHOLDER, EngineTask, Features, ProcessFacts
+from reconciler.model import EngineTask, Features
 from reconciler.report import EngineReport
-from sysfs import cgroup, process
+from sysfs import cgroup
 from sysfs.errors import Gone, KernelError
 from sysfs.maps import Kind
 from sysfs.tree import Tree
@@ -71,9 +71,7 @@ class Session:
         self._mover = Mover(around.tree, config.mover, size, around.clock, around.target)
         self._gauges = Gauges(around.tree)
         self._tracker: Tracker | None = None
-        self._known: dict[int, Process] = {}
-        self._refused: dict[int, str] = {}
-        self._failed: dict[int, str] = {}
+        self._members = Members(task, around.tree, around.claims)
         self._hold, self._brake, self._allowed = Hold(), "", self._kinds
         self._turn = self._scans = 0
         self._scan_seconds = 0.0
@@ -90,7 +88,7 @@ class Session:
         self._close_if_stopped()
 
     def report(self) -> EngineReport:
-        known = list(dict(self._known).values())
+        known = list(dict(self._members.known).values())
         policy, size = self.task.config.policy, self._around.features.page_size
         idle = [age.idle(each.regions, each.looked, policy.swapout_ms) for each in known]
         data = [regions.data_pages(each.regions) for each in known]
@@ -106,17 +104,17 @@ class Session:
             paged_out_bytes=self._left,
             came_back_bytes=self._back,
             brake=self._brake,
-            error=self._error(len(known)),
+            error=self._error(),
             notes=self._notes(known),
         )
 
     def accessed(self, limits: tuple[float, ...], pids: tuple[int, ...] = ()) -> AccessedTable:
-        known = {pid: each for pid, each in dict(self._known).items() if not pids or pid in pids}
+        known = {pid: each for pid, each in dict(self._members.known).items() if not pids or pid in pids}
         looked = {pid: (each.regions, each.looked) for pid, each in known.items()}
         return accessed.table(looked, limits, self._around.features.page_size, self.task.tracker)
 
     def figures(self) -> dict[int, processes.Figures]:
-        return {pid: each.figures for pid, each in dict(self._known).items()}
+        return {pid: each.figures for pid, each in dict(self._members.known).items()}
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -130,7 +128,8 @@ class Session:
     def _run(self) -> float:
         now = self._around.clock()
         if self._watching.take(now):
-            self._watch()
+            self._armed()
+            self._members.watch(self._begin, lambda: self._stopped)
         if now >= self._scanning.due:
             self._scan_or_wait(now)
         if self._deciding.take(now):
@@ -149,7 +148,7 @@ class Session:
                 if self._tracker is not None:
                     self._tracker.close()
                 self._tracker = None
-                self._around.claims.keep(self, set())
+                self._members.leave()
             finally:
                 self._busy.release()
 
@@ -164,68 +163,12 @@ class Session:
 
     # -- whose memory ------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        """Adopt who is new, forget who is gone or has become somebody else: exec changes names, and who is refused."""
-        found = self._found()
-        self._refused = {pid: reason for pid, facts in found.items() if (reason := self._refusal(facts))}
-        self._known = {
-            pid: each
-            for pid, each in self._known.items()
-            if pid in found and found[pid].start_time == each.start_time and pid not in self._refused
-        }
-        self._failed = {}
-        self._around.claims.keep(self, {(pid, each.start_time) for pid, each in self._known.items()})
-        tracker = self._armed()
-        for pid, facts in found.items():
-            if pid not in self._known and pid not in self._refused and not self._stopped:
-                self._guarded(pid, partial(self._adopt, tracker, facts))
-
-    def _found(self) -> dict[int, ProcessFacts]:
-        """All processes that are there now."""
-        found = {}
-        for pid in self._pids():
-            with suppress(KernelError):
-                found[pid] = process.facts(self._around.tree, pid)
-        return found
-
-    def _refusal(self, facts: ProcessFacts) -> str:
-        """Naming a process lifts the list of who is never managed, but nobody pages out himself."""
-        own = facts.pid == os.getpid()
-        if (own or not self.task.named) and (reason := safety.refusal(facts, {os.getpid()})):
-            return reason
-        other = self._around.claims.take(self, self.task.workload, (facts.pid, facts.start_time))
-        return f"workload {other} tracks it" if other else ""
-
-    def _pids(self) -> list[int]:
-        watcher = self.task.config.watcher
-        pids = {*self.task.pids, *(watcher.pids if watcher.name == "pidlist" else ())}
-        for directory in self._directories():
-            with suppress(Gone):
-                pids.update(cgroup.processes(self._around.tree, directory))
-        return sorted(pids)
-
-    def _directories(self) -> tuple[str, ...]:
-        if self.task.cgroups or self.task.pids:
-            return self.task.cgroups
-        return tuple(path for path in self.task.config.watcher.cgroups if CGROUP_PLACEHOLDER not in path)
-
-    def _adopt(self, tracker: Tracker, facts: ProcessFacts) -> None:
-        known = processes.adopt(self._around.tree, facts.pid, facts.start_time)
+    def _begin(self, known: Process) -> None:
+        """The first look at a process."""
         begin = self._around.cpu_clock()
         self._refresh(known)
-        tracker.begin(known)
+        self._armed().begin(known)
         self._around.budget.spend(self._around.cpu_clock() - begin)
-        self._known = {**self._known, facts.pid: known}
-
-    def _guarded(self, pid: int, action: Callable[[], None]) -> None:
-        """A process that exits under our hands is normal; one that cannot be looked at is said, the others go on."""
-        try:
-            action()
-        except Gone:
-            self._known = {other: each for other, each in self._known.items() if other != pid}
-        except KernelError as error:
-            self._known = {other: each for other, each in self._known.items() if other != pid}
-            self._failed[pid] = str(error)
 
     # -- what was used -----------------------------------------------------------------------------------------------
 
@@ -241,10 +184,10 @@ class Session:
 
     def _scan(self) -> None:
         tracker, begin = self._armed(), self._around.clock()
-        for pid, known in list(self._known.items()):
+        for pid, known in list(self._members.known.items()):
             if self._stopped:
                 return
-            self._guarded(pid, partial(self._look, tracker, known))
+            self._members.guarded(pid, partial(self._look, tracker, known))
         tracker.finish()
         self._scans += 1
         self._scan_seconds = self._around.clock() - begin
@@ -281,7 +224,7 @@ class Session:
     def _candidates(self, kinds: frozenset[int]) -> Mapping[int, regions.Regions]:
         """Regions that should leave by what is known now."""
         after, found = self.task.config.policy.swapout_ms, {}
-        for pid, each in self._known.items():
+        for pid, each in self._members.known.items():
             index = age.candidates(each.regions, each.looked, after, kinds, self._turn)
             found[pid] = each.regions[index]
         return found
@@ -307,15 +250,15 @@ class Session:
         return "" if self.task.config.mover.bandwidth_mib > 0 else "mover bandwidth is 0: nothing is moved"
 
     def _out_bytes(self) -> int:
-        pages = sum(int(each.regions["out"].sum()) for each in self._known.values())
+        pages = sum(int(each.regions["out"].sum()) for each in self._members.known.values())
         return pages * self._around.features.page_size
 
     def _brake_directories(self) -> tuple[str, ...]:
         """The workload's cgroups; of bare processes the cgroup of the first."""
-        if found := self._directories():
+        if found := self._members.directories():
             return found
         mount = self._around.features.cgroup_mount
-        for pid in sorted(self._known) if mount else ():
+        for pid in sorted(self._members.known) if mount else ():
             with suppress(KernelError):
                 path = cgroup.path_of_process(self._around.tree, pid)
                 return (mount + path,) if path.strip("/") else ()
@@ -325,23 +268,20 @@ class Session:
         if self._checking.take(self._around.clock()):
             self._allow()
             self._mover.keep(self._candidates(self._allowed))
-        moved = self._mover.step(self._known, lambda: self._stopped)
+        moved = self._mover.step(self._members.known, lambda: self._stopped)
         self._advised += moved.advised
         self._left += moved.left
         self._move_at = self._around.clock() + self._mover.wait() if self._mover.pending() else NEVER
 
     # -- what is said ------------------------------------------------------------------------------------------------
 
-    def _error(self, known: int) -> str:
-        if self._failed and not known:
-            return next(iter(dict(self._failed).values()), "")
-        return self._mover.trouble if not self._left else ""
+    def _error(self) -> str:
+        return self._members.trouble() or (self._mover.trouble if not self._left else "")
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
         notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []
-        notes += [f"process {pid} is left alone: {reason}" for pid, reason in sorted(self._refused.items())]
+        notes += self._members.notes()
         notes += [self._mover.trouble] if self._mover.trouble else []
-        notes += [f"process {pid} cannot be looked at: {reason}" for pid, reason in sorted(self._failed.items())]
         if skipped := sum(each.skipped_bytes for each in known):
             notes.append(
                 f"{skipped >> 30} GiB of address space in mappings too large for this kernel (needs Linux 6.7)"
