@@ -4,20 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nri import api_pb2 as api
-from reconciler import inventory
+from reconciler import inventory, knobs
 from reconciler.model import Knob, Workload, WorkloadState
 
 _DOMAIN = ".nri.io"  # annotations of node resource plugins; the others can be large, and say nothing to us
-_DEFAULTS: Mapping[str, str] = {  # what the kernel gives a new cgroup
-    Knob.MEMORY_MIN: "0",
-    Knob.MEMORY_LOW: "0",
-    Knob.MEMORY_HIGH: "max",
-    Knob.MEMORY_MAX: "max",
-    Knob.SWAP_HIGH: "max",
-    Knob.SWAP_MAX: "max",
-    Knob.ZSWAP_MAX: "max",
-    Knob.ZSWAP_WRITEBACK: "1",
-}
 
 
 def workload(pod: api.PodSandbox, container: api.Container, boot_id: str) -> Workload:
@@ -67,7 +57,7 @@ def runtime_values(resources: api.LinuxResources, *, unified: bool = False) -> d
 
 def original(known: Workload, knob: str) -> str | None:
     """What would stand in this file without us; None if that cannot be told."""
-    return known.runtime_values.get(knob, _DEFAULTS.get(knob))
+    return known.runtime_values.get(knob, knobs.DEFAULTS.get(knob))
 
 
 def adjusted(workload: Workload, unified: Mapping[str, str]) -> Workload:

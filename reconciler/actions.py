@@ -18,6 +18,7 @@ class SaveOriginal:
     original: str
     written: str  # what we are about to write, or what the runtime has written for us
     before: str = ""  # what we had written there until now: stands there if we die between this and the write
+    runtime: str = ""  # the runtime's own value by the record, when this was saved; "" = not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class BaselineEntry:
     original: str
     written: str
     before: str = ""
+    runtime: str = ""
 
     @property
     def ours(self) -> tuple[str, ...]:

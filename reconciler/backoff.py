@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.actions import Action, Outcome, Result, Retry, StartEngine, WriteKnob
+from reconciler.actions import Action, Outcome, RestoreKnob, Result, Retry, StartEngine, WriteKnob
 from reconciler.model import EngineTask
 
 ENGINE = "engine"  # in a key: the tracking loop, where others name a knob
@@ -65,4 +65,6 @@ def _value(action: Action) -> str:
     """What would have to change before trying again makes sense."""
     if isinstance(action, WriteKnob):
         return action.value
+    if isinstance(action, RestoreKnob):
+        return action.original
     return str(action.task) if isinstance(action, StartEngine) else ""

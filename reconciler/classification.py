@@ -12,7 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reconciler import knobs
-from reconciler.model import ClassTable, Knob, MemoryClass, Origin, Problem, Setting, Severity, Workload
+from reconciler.model import (
+    ClassTable,
+    Knob,
+    MemoryClass,
+    Mode,
+    OnStop,
+    Origin,
+    Problem,
+    Setting,
+    Severity,
+    Workload,
+)
 
 MEMTIERD = "memtierd.nri.io"
 MEMORY_QOS = "memory-qos.nri.io"
@@ -92,7 +103,10 @@ def _wanted_classes(workload: Workload, words: Mapping[tuple[str, str], _Word]) 
 
 
 def _combined(classes: Iterable[MemoryClass]) -> MemoryClass | None:
-    """A pod may have a class of either vocabulary: what the second one says fills the gaps of the first."""
+    """A pod may have a class of either vocabulary: what the second one says fills the gaps of the first.
+
+    The more careful of two modes holds, and what one of them wants restored at the end is restored.
+    """
     result: MemoryClass | None = None
     for one in classes:
         result = one if result is None else _filled(result, one)
@@ -110,6 +124,9 @@ def _filled(first: MemoryClass, second: MemoryClass) -> MemoryClass:
         engine=first.engine or second.engine,
         settings=(*first.settings, *(setting for setting in second.settings if setting.knob not in taken)),
         swap_limit_ratio=ratio,
+        mode=Mode.OBSERVE if Mode.OBSERVE in (first.mode, second.mode) else Mode.ACT,
+        on_stop=OnStop.RESTORE if OnStop.RESTORE in (first.on_stop, second.on_stop) else OnStop.KEEP,
+        on_missing_tracker=first.on_missing_tracker if first.engine else second.on_missing_tracker,
         origins={**second.origins, **first.origins},
     )
 

@@ -41,6 +41,7 @@ class Daemon:
         self.retries: dict[backoff.Key, Retry] = {}
         self.foreign: dict[tuple[str, str], int] = {}
         self.cycles = 0
+        self.ready_owed = True  # to the service manager: at the start, and after each reload
         self.started = _now_text()
         self.report = Report()
         self.manager = manager or ServiceManager()
@@ -67,7 +68,7 @@ class Daemon:
     def cycle(self, reason: str) -> float | None:
         """Look, plan, act, tell; gives the moment at which to look again even if nothing wakes us."""
         begin = time.monotonic()
-        if reason in ("start", "resync", "reload"):
+        if {"start", "resync", "reload"} & set(reason.split(", ")):
             self.features = probe.features(self.places.tree)
         self._notice_deaths(begin)
         known = self._known()
@@ -112,7 +113,8 @@ class Daemon:
 
     def _remember(self, look: Look, outcomes: tuple[Outcome, ...], now: float) -> None:
         self.retries = backoff.advance(self.retries, outcomes, now, _jitter())
-        self.retries = {key: retry for key, retry in self.retries.items() if key[0] in look.desired.workloads}
+        known = look.desired.workloads.keys() | {entry.workload for entry in self.baseline.entries.values()}
+        self.retries = {key: retry for key, retry in self.retries.items() if key[0] in known}
         for outcome in outcomes:
             action = outcome.action
             if isinstance(action, WriteKnob) and action.foreign and outcome.result is Result.DONE:
@@ -215,7 +217,8 @@ class Daemon:
 
     def _alive(self, watch: Watch) -> None:
         watch.refresh()
-        if self.cycles == 1 or self.report.wakeup.startswith("reload"):
+        if self.ready_owed:
+            self.ready_owed = False
             self.manager.ready()
         self.manager.alive()
 
@@ -226,6 +229,7 @@ class Daemon:
 
     def _reload(self) -> None:
         self.manager.reloading(time.monotonic())
+        self.ready_owed = True
         self.loop.wake("reload")
 
     def close(self) -> None:

@@ -192,7 +192,7 @@ def _without_doubles(decided: Mapping[str, DesiredWorkload]) -> dict[str, Desire
     result = dict(sorted(decided.items()))
     for key, wanted in sorted(result.items(), key=lambda item: (not item[1].workload.named, item[0])):
         cgroup = wanted.workload.cgroup
-        if not cgroup or not wanted.class_name:
+        if not cgroup or not (wanted.class_name or wanted.knobs):
             continue
         owner = owners.setdefault(cgroup, key)
         if owner != key:

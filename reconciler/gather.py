@@ -88,7 +88,7 @@ def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workloa
             several = len(matches) > 1
             result.append(
                 Workload(
-                    id=f"{entry.name}:{path.strip('/')}" if several else entry.name,
+                    id=f"{entry.name}:{_printable(path.strip('/'))}" if several else entry.name,
                     cgroup=path,
                     class_name=entry.class_name,
                     source=str(entry.origin),
@@ -96,6 +96,11 @@ def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workloa
                 )
             )
     return tuple(result)
+
+
+def _printable(name: str) -> str:
+    """A directory's name may hold anything, and whoever has a delegated cgroup may make one."""
+    return name if name.isprintable() else name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
 
 
 def observed_of(tree: Tree, features: Features, wanted: Desired, known: Known) -> Observed:

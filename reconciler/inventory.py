@@ -123,13 +123,15 @@ def _id(value: object, pointer: str) -> str:
 def _text(value: object, pointer: str) -> str:
     if not isinstance(value, str):
         raise _Wrong(pointer, f"must be a text, not {_kind(value)}")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise _Wrong(pointer, "has half a character (a lone surrogate), which no file name or log can hold")
     return value
 
 
 def _cgroup(value: object, pointer: str) -> str:
     text = _text(value, pointer)
-    if text and (not text.startswith("/") or ".." in text.split("/") or "\0" in text):
-        raise _Wrong(pointer, f"{text!r} is no path below the cgroup mount; it starts with / and has no ..")
+    if text and (not text.startswith("/") or ".." in text.split("/") or not text.isprintable()):
+        raise _Wrong(pointer, f"{text!r} is no path below the cgroup mount; it starts with / and has no .. in it")
     return "/" + text.strip("/") if text else ""
 
 
@@ -183,7 +185,7 @@ def _problem(value: object, pointer: str) -> Problem:
         pointer=place,
         line=line,
         column=column,
-        severity=Severity(severity) if severity in set(Severity) else Severity.ERROR,
+        severity=Severity(severity) if severity in list(Severity) else Severity.ERROR,
     )
 
 

@@ -11,6 +11,17 @@ from reconciler import quantities
 from reconciler.model import Knob, Origin, Setting
 
 SWITCHES = frozenset({Knob.ZSWAP_WRITEBACK, Knob.OOM_GROUP})  # 0 or 1; everything else counts bytes
+DEFAULTS: Mapping[str, str] = {
+    # What the kernel gives a new cgroup. Not memory.oom.group: runtimes and the kubelet set it without telling.
+    Knob.MEMORY_MIN: "0",
+    Knob.MEMORY_LOW: "0",
+    Knob.MEMORY_HIGH: "max",
+    Knob.MEMORY_MAX: "max",
+    Knob.SWAP_HIGH: "max",
+    Knob.SWAP_MAX: "max",
+    Knob.ZSWAP_MAX: "max",
+    Knob.ZSWAP_WRITEBACK: "1",
+}
 _MAY_EXCEED_LIMIT = frozenset({Knob.SWAP_MAX, Knob.SWAP_HIGH, Knob.ZSWAP_MAX})  # swap is beside memory, not inside
 _SWITCH_WORDS: Mapping[object, str] = {
     True: "1",  # YAML's 1 and true are equal keys, and so are 0 and false

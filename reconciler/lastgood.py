@@ -31,7 +31,7 @@ def store(state_dir: Path, files: Mapping[str, classes.ParsedFile]) -> None:
     text = json.dumps({path: file.text for path, file in sorted(files.items())}, indent=1)
     path = _path(state_dir)
     try:
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or path.read_bytes() != text.encode():
             write_atomically(path, text)
     except OSError as error:
         log.warning("event=last-good-not-kept path=%s error=%s", path, error.strerror)

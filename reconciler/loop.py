@@ -34,13 +34,14 @@ class Doorbell:
             self._condition.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Until it rings again, or the time is over; True if it rang."""
+        """Until it has been rung, or the time is over; True if it has. A ring before the call counts."""
+        with self._condition:
+            return self._condition.wait_for(lambda: bool(self._reasons), max(seconds, 0.0))
+
+    def wait_for_another(self, seconds: float) -> bool:
+        """Until it rings once more."""
         with self._condition:
             return self._condition.wait(max(seconds, 0.0))
-
-    def rung(self) -> bool:
-        with self._condition:
-            return bool(self._reasons)
 
     def answer(self) -> str:
         """The reasons since the last answer, as text."""
@@ -90,16 +91,19 @@ class Loop:
     def _rest(self, deadline: float | None) -> None:
         end = self.clock() + self.idle_seconds
         end = end if deadline is None else min(end, deadline)
-        while not self.doorbell.rung() and self.clock() < end and not self.stop:
-            if not self.doorbell.wait(min(end - self.clock(), self.refresh_seconds)):
-                self.refresh()
-        self._debounce()
+        while not self.stop:
+            if self.doorbell.wait(min(end - self.clock(), self.refresh_seconds)):
+                self._debounce()
+                return
+            if self.clock() >= end:
+                return
+            self.refresh()
 
     def _debounce(self) -> None:
         """After the first ring wait for the others of the same burst."""
         ceiling = self.clock() + CEILING_SECONDS
-        while self.doorbell.rung() and not self.stop and self.clock() < ceiling:
-            if not self.doorbell.wait(min(DEBOUNCE_SECONDS, ceiling - self.clock())):
+        while not self.stop and self.clock() < ceiling:
+            if not self.doorbell.wait_for_another(min(DEBOUNCE_SECONDS, ceiling - self.clock())):
                 return
 
 

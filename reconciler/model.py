@@ -344,3 +344,4 @@ class Observed:
     strays: Mapping[str, ObservedWorkload] = field(default_factory=dict)  # by cgroup path: in the baseline, not wanted
     swap_total_bytes: int = 0
     swap_free_bytes: int = 0
+    cgroups_visible: bool = True  # False: the cgroup tree could not be seen at all, so nothing is known to be gone

@@ -35,9 +35,18 @@ def observe(
             for path, names in written.items()
             if path not in set(wanted.values())
         },
+        cgroups_visible=_visible(tree, features.cgroup_mount),
         swap_total_bytes=space.total_bytes,
         swap_free_bytes=space.free_bytes,
     )
+
+
+def _visible(tree: Tree, mount: str) -> bool:
+    """Whether "the cgroup is not there" can be believed: in a foreign namespace, or out of descriptors, it cannot."""
+    try:
+        return bool(mount) and bool(tree.read(f"{mount}/cgroup.controllers").strip())
+    except KernelError:
+        return False
 
 
 def _written(entries: Iterable[BaselineEntry]) -> dict[str, set[Knob]]:

@@ -8,6 +8,7 @@ undone.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from reconciler import knobs
 from reconciler.actions import (
     Action,
     BaselineEntry,
@@ -21,9 +22,22 @@ from reconciler.actions import (
     StopEngine,
     WriteKnob,
 )
-from reconciler.model import Desired, DesiredWorkload, Knob, Mode, Observed, ObservedWorkload, OnStop, WorkloadState
+from reconciler.model import (
+    Desired,
+    DesiredWorkload,
+    Knob,
+    Mode,
+    Observed,
+    ObservedWorkload,
+    OnStop,
+    Workload,
+    WorkloadState,
+)
 
 GONE = ObservedWorkload(inode=0)
+UNSEEN = "the cgroup tree cannot be seen from here, so nothing is known to be gone, and nothing is changed"
+STEP_BYTES = 256 << 20
+PAGE_BYTES = 1 << 16  # the largest page that Linux has: a multiple of every other
 Step = Action | Hold
 
 
@@ -72,49 +86,50 @@ def _manage(wanted: DesiredWorkload, view: View) -> Iterator[Step]:
     seen = view.seen(workload.id)
     if workload.state is WorkloadState.PENDING and not seen.inode:
         yield Hold(workload=workload.id, what="", reason="pending: the runtime has not made its cgroup yet")
-        return
-    if workload.cgroup and not seen.inode:
+    elif workload.cgroup and not view.observed.cgroups_visible:
+        yield Hold(workload=workload.id, what="", reason=UNSEEN)
+    elif workload.cgroup and not seen.inode:
         yield from _unmanage(wanted, view, "gone: its cgroup does not exist")
-        return
-    if workload.cgroup:
-        yield from _knobs(wanted, seen, view)
-    yield from _engine(wanted, view)
+    else:
+        if workload.cgroup:
+            yield from _knobs(wanted, seen, view)
+        yield from _engine(wanted, view)
 
 
 def _knobs(wanted: DesiredWorkload, seen: ObservedWorkload, view: View) -> Iterator[Step]:
     for knob, value in sorted(wanted.knobs.items()):
         yield from _knob(wanted, seen, view, knob, value)
-    for entry in view.entries.get(wanted.workload.cgroup, ()):
+    for entry in _entries(wanted.workload, seen, view):
         if entry.knob not in wanted.knobs:
-            yield from _undo(entry, seen, observing=wanted.mode is Mode.OBSERVE)
+            yield from _undo(entry, seen, view, observing=wanted.mode is Mode.OBSERVE)
 
 
 def _knob(wanted: DesiredWorkload, seen: ObservedWorkload, view: View, knob: Knob, value: str) -> Iterator[Step]:
-    workload = wanted.workload
-    current = seen.knobs.get(knob)
-    entry = _current_entry(view.known, workload.cgroup, knob, seen.inode)
+    key, current = wanted.workload.id, seen.knobs.get(knob)
     if current is None:
         why = seen.unreadable.get(knob, "the file does not exist")
-        yield Hold(workload=workload.id, what=knob, reason=f"cannot read it: {why}")
+        yield Hold(workload=key, what=knob, reason=f"cannot read it: {why}")
     elif wanted.mode is Mode.OBSERVE:
         if current != value:
-            yield Hold(workload=workload.id, what=knob, reason=f"observe mode: would write {value}, is {current}")
-    elif held := _held_back(view, workload.id, knob, value):
+            yield Hold(workload=key, what=knob, reason=f"observe mode: would write {value}, is {current}")
+    elif held := _held_back(view, key, knob, value):
         yield held
+    elif reason := _would_kill(knob, value, current, seen):
+        yield Hold(workload=key, what=knob, reason=reason)
     else:
-        yield from _converge(wanted, entry, seen, knob, value, current)
+        target = _step(knob, value, current, seen)
+        yield from _converge(wanted.workload, seen, view, knob, target)
+        if target != value:
+            yield Hold(workload=key, what=knob, reason=f"on the way to {value} in steps: each makes it reclaim")
 
 
-def _converge(
-    wanted: DesiredWorkload, entry: BaselineEntry | None, seen: ObservedWorkload, knob: Knob, value: str, current: str
-) -> Iterator[Action]:
-    workload = wanted.workload
-    ours_by_nri = entry is None and workload.adjusted.get(knob) == current
-    original = workload.runtime_values.get(knob, "") if (entry or ours_by_nri) else ""
-    original = original or (entry.original if entry else current)
-    if entry is None and not ours_by_nri and current == value:
+def _converge(workload: Workload, seen: ObservedWorkload, view: View, knob: Knob, value: str) -> Iterator[Action]:
+    current = seen.knobs[knob]
+    entry = next((one for one in _entries(workload, seen, view) if one.knob == knob and one.inode == seen.inode), None)
+    if entry is None and current == value:
         return  # already so, by somebody else's hand: nothing of ours to remember
-    stands = current if ours_by_nri or (entry is not None and current in entry.ours) else ""
+    original, runtime = _original(workload, knob, entry, current)
+    stands = current if entry is not None and current in entry.ours else ""
     save = SaveOriginal(
         workload=workload.id,
         cgroup=workload.cgroup,
@@ -123,8 +138,9 @@ def _converge(
         original=original,
         written=value,
         before=stands if stands != value else "",
+        runtime=runtime,
     )
-    if entry is None or _changes(entry, save):
+    if not _is_saved(view.known, save):
         yield save
     if current != value:
         yield WriteKnob(
@@ -134,25 +150,74 @@ def _converge(
             knob=knob,
             value=value,
             seen=current,
-            foreign=entry is not None and current not in entry.ours and current not in workload.runtime_values.values(),
+            foreign=entry is not None and current not in (*entry.ours, *workload.runtime_values.values()),
         )
 
 
-def _changes(entry: BaselineEntry, save: SaveOriginal) -> bool:
-    return (entry.workload, entry.inode, entry.original, entry.written, entry.before) != (
-        save.workload,
-        save.inode,
-        save.original,
-        save.written,
-        save.before,
-    )
+def _original(workload: Workload, knob: Knob, entry: BaselineEntry | None, current: str) -> tuple[str, str]:
+    """(what to restore, the runtime's value at that time): seen once, and replaced only when the runtime changes it."""
+    runtime = workload.runtime_values.get(knob, "")
+    if entry is None:
+        return current, runtime
+    if runtime and runtime != entry.runtime:  # an in-place resize: new input, not drift
+        return runtime, runtime
+    return entry.original, entry.runtime
 
 
-def _undo(entry: BaselineEntry, seen: ObservedWorkload, *, observing: bool = False) -> Iterator[Step]:
+def _is_saved(known: Known, save: SaveOriginal) -> bool:
+    entry = known.baseline.get((save.cgroup, save.knob))
+    return entry is not None and all(getattr(entry, name) == getattr(save, name) for name in entry.__slots__)
+
+
+def _entries(workload: Workload, seen: ObservedWorkload, view: View) -> Iterator[BaselineEntry]:
+    """What we have to give back: the baseline, and what the runtime wrote for us before the daemon ever looked."""
+    saved = view.entries.get(workload.cgroup, ())
+    yield from saved
+    known = {entry.knob for entry in saved if entry.inode == seen.inode}
+    for name, value in workload.adjusted.items():
+        runtime = workload.runtime_values.get(name, "")
+        original = runtime or knobs.DEFAULTS.get(name, "")
+        if name not in known and original and seen.knobs.get(name) == value != original:
+            yield BaselineEntry(
+                workload=workload.id,
+                cgroup=workload.cgroup,
+                inode=seen.inode,
+                knob=Knob(name),
+                original=original,
+                written=value,
+                runtime=runtime,
+            )
+
+
+def _would_kill(knob: Knob, value: str, current: str, seen: ObservedWorkload) -> str:
+    """memory.max below what is used now ends in reclaim, and then in the out-of-memory killer."""
+    if knob is not Knob.MEMORY_MAX or value == "max" or int(value) >= seen.usage_bytes:
+        return ""
+    if current != "max" and int(current) <= int(value):
+        return ""
+    return f"{value} is less than it uses now ({seen.usage_bytes}): that could kill it; a lower memory.high comes first"
+
+
+def _step(knob: Knob, value: str, current: str, seen: ObservedWorkload) -> str:
+    """How far memory.high may go down at once: the write reclaims what is above, and the loop must not wait for long.
+
+    A step that could not make the usage fall is not repeated: then the value itself is written, and reclaim gives up.
+    """
+    floor = seen.usage_bytes - STEP_BYTES
+    if knob is not Knob.MEMORY_HIGH or value == "max" or int(value) >= floor:
+        return value
+    if current != "max" and int(current) <= floor:
+        return value
+    return str(floor // PAGE_BYTES * PAGE_BYTES)
+
+
+def _undo(entry: BaselineEntry, seen: ObservedWorkload, view: View, *, observing: bool = False) -> Iterator[Step]:
     """Give one knob back: restore where our value still stands, else only forget it."""
     current = seen.knobs.get(entry.knob)
     if observing:
         yield Hold(workload=entry.workload, what=entry.knob, reason="observe mode: not restored")
+    elif not view.observed.cgroups_visible:
+        yield Hold(workload=entry.workload, what=entry.knob, reason=UNSEEN)
     elif seen.inode != entry.inode:
         yield _forget(entry, "its cgroup is gone")
     elif current is None:
@@ -162,14 +227,18 @@ def _undo(entry: BaselineEntry, seen: ObservedWorkload, *, observing: bool = Fal
     elif current not in entry.ours:
         yield _forget(entry, f"somebody else wrote {current}")
     else:
-        yield RestoreKnob(
-            workload=entry.workload,
-            cgroup=entry.cgroup,
-            inode=entry.inode,
-            knob=entry.knob,
-            original=entry.original,
-            expected=entry.ours,
-        )
+        yield _held_back(view, entry.workload, entry.knob, entry.original) or _restore(entry)
+
+
+def _restore(entry: BaselineEntry) -> RestoreKnob:
+    return RestoreKnob(
+        workload=entry.workload,
+        cgroup=entry.cgroup,
+        inode=entry.inode,
+        knob=entry.knob,
+        original=entry.original,
+        expected=entry.ours,
+    )
 
 
 def _forget(entry: BaselineEntry, reason: str) -> ForgetOriginal:
@@ -211,8 +280,9 @@ def _give_back(wanted: DesiredWorkload, view: View) -> Iterator[Step]:
     """Undo all of a workload's knobs, unless another workload now owns its cgroup."""
     cgroup = wanted.workload.cgroup
     if view.owners.get(cgroup, wanted.workload.id) == wanted.workload.id:
-        for entry in view.entries.get(cgroup, ()):
-            yield from _undo(entry, view.seen(wanted.workload.id))
+        seen = view.seen(wanted.workload.id)
+        for entry in _entries(wanted.workload, seen, view):
+            yield from _undo(entry, seen, view)
 
 
 def _strays(desired: Desired, view: View) -> Iterator[Step]:
@@ -225,7 +295,7 @@ def _strays(desired: Desired, view: View) -> Iterator[Step]:
     named = {wanted.workload.cgroup for wanted in desired.workloads.values()}
     for entry in known.baseline.values():
         if entry.cgroup not in named and not known.stopping:
-            yield from _undo(entry, view.observed.strays.get(entry.cgroup, GONE))
+            yield from _undo(entry, view.observed.strays.get(entry.cgroup, GONE), view)
 
 
 def _is_managed(wanted: DesiredWorkload) -> bool:
@@ -241,12 +311,6 @@ def _by_cgroup(known: Known) -> dict[str, tuple[BaselineEntry, ...]]:
     for entry in known.baseline.values():
         result[entry.cgroup] = (*result.get(entry.cgroup, ()), entry)
     return result
-
-
-def _current_entry(known: Known, cgroup: str, knob: Knob, inode: int) -> BaselineEntry | None:
-    """A recreated path is another cgroup: its predecessor's original means nothing to it."""
-    entry = known.baseline.get((cgroup, knob))
-    return entry if entry is not None and entry.inode == inode else None
 
 
 def _held_back(view: View, workload: str, what: str, value: str) -> Hold | None:

@@ -18,14 +18,15 @@ from reconciler.files import write_atomically
 from reconciler.model import Desired, DesiredWorkload, Workload
 
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+BY_ID = ".id"  # beside namespaces, whose names never begin with a dot
 LARGEST_OUTPUT = 1 << 20  # bytes; the older half goes when it is reached
 
 
 def folder(state_dir: Path, workload: Workload) -> Path:
     """Where this workload's files are."""
-    names = (workload.namespace, workload.pod, workload.container) if workload.container else (workload.id,)
-    if not all(_PLAIN.fullmatch(name) for name in names):
-        names = (re.sub(r"[^A-Za-z0-9._-]", "_", workload.id).lstrip("."),)
+    names = (workload.namespace, workload.pod, workload.container)
+    if not workload.container or not all(_PLAIN.fullmatch(name) for name in names):
+        names = (BY_ID, re.sub(r"[^A-Za-z0-9._-]", "_", workload.id).lstrip("."), "")
     return state_dir.joinpath("rendered", *names)
 
 
@@ -60,17 +61,19 @@ class Rendered:
         for path in (self._written.keys() | self._stale) - wanted_folders.keys():
             shutil.rmtree(path, ignore_errors=True)
             _remove_empty(path.parent, self._top)
-        for path, wanted in wanted_folders.items():
-            if self._written.get(path) != wanted:
-                _write(path / "config.yaml", config(wanted))
-        self._written, self._stale = wanted_folders, set()
+        self._stale = set()
+        self._written = {
+            path: wanted
+            for path, wanted in wanted_folders.items()
+            if self._written.get(path) == wanted or _write(path / "config.yaml", config(wanted))
+        }
 
 
 def append_output(state_dir: Path, workload: Workload, text: str) -> None:
     """Add a routine's output to the workload's file, keeping its size bounded."""
     path = folder(state_dir, workload) / "output"
     try:
-        before = path.read_text(encoding="utf-8")
+        before = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         before = ""
     if len(before) > LARGEST_OUTPUT:
@@ -78,14 +81,14 @@ def append_output(state_dir: Path, workload: Workload, text: str) -> None:
     _write(path, before + text)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> bool:
+    """Whether it is there now."""
     try:
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, text)
     except OSError:
-        return
+        return False
+    return True
 
 
 def _existing(top: Path) -> Iterator[Path]:

@@ -58,9 +58,19 @@ class _Doorbell(FileSystemEventHandler):
         self._wake()
 
     def _is_ours(self, event: FileSystemEvent) -> bool:
-        """A file of ours, the scratch file that becomes it, or the directory's own time stamp that moved with it."""
-        name = os.path.basename(os.fsdecode(event.dest_path or event.src_path))
-        return (event.is_directory and event.event_type == "modified") or name.startswith(".") or name in self._ignore
+        """A file of ours, the scratch file that becomes it, or the directory's own time stamp that moved with it.
+
+        Moving a file away is news, whatever its new name; so is Kubernetes' swap of `..data`.
+        """
+        if event.is_directory and event.event_type == "modified":
+            return True
+        names = [os.path.basename(os.fsdecode(path)) for path in (event.src_path, event.dest_path) if path]
+        return all(name in self._ignore or _is_scratch(name) for name in names)
+
+
+def _is_scratch(name: str) -> bool:
+    """As files.write_atomically and records.write call what is not complete yet; editors' swap files look the same."""
+    return name.startswith(".") and not name.startswith("..")
 
 
 def _nearest(directory: Path) -> Path:

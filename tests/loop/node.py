@@ -50,6 +50,7 @@ class Node:
     works: tuple[str, ...] = ("referenced",)  # features beside those of every fake kernel
     table: ClassTable | None = None  # instead of `classes` alone
     uncertain: bool = False  # a class file is unreadable
+    blind: bool = False  # the cgroup tree cannot be seen
 
     def __post_init__(self) -> None:
         self.kernel = FakeKernel(self.fs, lacks=self.lacks, swap=1 << 30)
@@ -77,8 +78,11 @@ class Node:
         )
 
     def observed(self, wanted: Desired) -> Observed:
+        features = self.kernel.features()
+        if self.blind:
+            features = replace(features, cgroup_mount="")
         paths = {key: one.workload.cgroup for key, one in wanted.workloads.items() if one.workload.cgroup}
-        seen = observe.observe(self.kernel.tree, self.kernel.features(), paths, self.baseline.entries)
+        seen = observe.observe(self.kernel.tree, features, paths, self.baseline.entries)
         return replace(seen, engines=dict(self.engines.tasks))
 
     def plan(self) -> Plan:

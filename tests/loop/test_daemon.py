@@ -185,8 +185,29 @@ def test_the_service_manager_hears_ready_reload_and_stop(node: Node) -> None:
             daemon.send_signal(signal.SIGHUP)
             assert next_but_status().startswith("RELOADING=1\nMONOTONIC_USEC=")
             assert next_but_status() == "READY=1"
+            node.classes(HIGH)
+            daemon.send_signal(signal.SIGHUP)
+            assert next_but_status().startswith("RELOADING=1")
+            assert next_but_status() == "READY=1", "also when another wake-up came first"
             daemon.send_signal(signal.SIGTERM)
             assert next_but_status() == "STOPPING=1"
+
+
+def test_a_daemon_that_cannot_see_the_cgroup_tree_forgets_nothing(node: Node) -> None:
+    node.classes(HIGH)
+    once = node.command("daemon", "--once")
+    subprocess.run(once, env=node.environment(), check=True, capture_output=True)
+    hidden = [node.root / f"proc/{pid}/mountinfo" for pid in (1, "self")]
+    texts = [path.read_text() for path in hidden]
+    for path in hidden:
+        path.write_text("")
+    subprocess.run(once, env=node.environment(), check=True, capture_output=True)
+    for path, text in zip(hidden, texts, strict=True):
+        path.write_text(text)
+    (node.conf / "10-a.yaml").unlink()
+    subprocess.run(once, env=node.environment(), check=True, capture_output=True)
+
+    assert node.high() == "max"
 
 
 def test_once_looks_acts_and_ends(node: Node) -> None:
@@ -203,7 +224,7 @@ def test_once_looks_acts_and_ends(node: Node) -> None:
 def test_what_a_workload_runs_with_is_there_to_read(node: Node) -> None:
     node.classes(HIGH)
     with node.daemon():
-        rendered = node.state / "rendered/a/config.yaml"
+        rendered = node.state / "rendered/.id/a/config.yaml"
         until(lambda: "memory.high: '67108864'" in rendered.read_text(), "it is written")
         (node.state / "workloads.d/a.json").unlink()
         until(lambda: not rendered.exists(), "and goes with its workload")

@@ -16,6 +16,7 @@ from reconciler.actions import (
     StopEngine,
     WriteKnob,
 )
+from reconciler.desired import _without_doubles
 from reconciler.model import (
     AgeConfig,
     Desired,
@@ -95,7 +96,7 @@ def test_what_the_runtime_wrote_for_us_is_remembered_with_the_runtimes_own_value
 
     found = plan(desired(replace(WANTED, workload=workload)), seen("max"), knows(), 0)
 
-    assert found.actions == (SAVE,)
+    assert found.actions == (replace(SAVE, runtime="0"),)
 
 
 def test_a_resize_by_the_kubelet_changes_the_original_and_is_no_foreign_write() -> None:
@@ -103,8 +104,90 @@ def test_a_resize_by_the_kubelet_changes_the_original_and_is_no_foreign_write() 
 
     found = plan(desired(replace(WANTED, workload=workload)), seen("12288"), knows(ENTRY), 0)
 
-    assert found.actions[0] == replace(SAVE, original="12288", before="")
-    assert found.actions[1] == replace(WRITE, seen="12288")
+    assert found.actions == (replace(SAVE, original="12288", runtime="12288"), replace(WRITE, seen="12288"))
+
+
+def test_the_original_that_was_seen_is_not_replaced_by_what_the_record_guesses() -> None:
+    workload = replace(WANTED.workload, runtime_values={"memory.swap.max": "0"})
+    wanted = desired(replace(WANTED, workload=workload))
+    saved = replace(ENTRY, original="8192", runtime="0")
+
+    assert plan(wanted, seen("8192"), knows(), 0).actions[0] == replace(SAVE, original="8192", runtime="0")
+    assert plan(wanted, seen("max"), knows(saved), 0).actions == ()
+
+
+def test_a_value_that_came_through_the_runtime_is_never_its_own_original() -> None:
+    workload = replace(WANTED.workload, adjusted={"memory.high": "104857600"})
+    high = Observed(workloads={"w": ObservedWorkload(inode=7, knobs={"memory.high": "104857600"})})
+
+    (saved,) = plan(
+        desired(replace(WANTED, workload=workload, knobs={Knob.MEMORY_HIGH: "104857600"})), high, knows(), 0
+    ).actions
+    (restored,) = plan(desired(replace(WANTED, workload=workload, class_name="", knobs={})), high, knows(), 0).actions
+
+    assert isinstance(saved, SaveOriginal)
+    assert saved.original == "max"
+    assert isinstance(restored, RestoreKnob), "also when the class went before the daemon ever looked"
+    assert restored.original == "max"
+
+
+@pytest.mark.parametrize("wanted", [WANTED, replace(WANTED, class_name="", knobs={})], ids=["wanted", "unwanted"])
+def test_when_the_cgroup_tree_cannot_be_seen_nothing_is_gone(wanted: DesiredWorkload) -> None:
+    blind = replace(seen(inode=0), cgroups_visible=False)
+
+    found = plan(desired(wanted), blind, knows(ENTRY), 0)
+
+    assert found.actions == ()
+    assert "cannot be seen" in found.holds[0].reason
+    assert plan(desired(), blind, knows(ENTRY), 0).actions == ()
+
+
+def test_a_restore_that_fails_waits_like_every_failure() -> None:
+    retry = Retry(attempts=1, not_before=5.0, reason="refused: read-only")
+    known = knows(ENTRY, retries={("w", "memory.swap.max"): retry})
+
+    found = plan(desired(), seen("max"), known, 4.0)
+
+    assert found.actions == ()
+    assert found.holds[0].until == 5.0
+
+
+def test_memory_max_is_not_lowered_below_what_is_used() -> None:
+    wanted = desired(replace(WANTED, knobs={Knob.MEMORY_MAX: "4096"}))
+    shown = ObservedWorkload(inode=7, knobs={"memory.max": "max"}, usage_bytes=8192)
+
+    found = plan(wanted, Observed(workloads={"w": shown}), knows(), 0)
+
+    assert found.actions == ()
+    assert "could kill it" in found.holds[0].reason
+
+
+def test_memory_high_goes_down_in_steps_and_arrives_even_if_nothing_can_be_reclaimed() -> None:
+    gib = 1 << 30
+    wanted = desired(replace(WANTED, knobs={Knob.MEMORY_HIGH: "1048576"}))
+
+    def target(current: str, usage: int) -> str:
+        shown = ObservedWorkload(inode=7, knobs={"memory.high": current}, usage_bytes=usage)
+        (write,) = (
+            a for a in plan(wanted, Observed(workloads={"w": shown}), knows(), 0).actions if type(a) is WriteKnob
+        )
+        return write.value
+
+    assert target("max", gib) == str(gib - (256 << 20))
+    assert target(str(gib - (256 << 20)), gib - (256 << 20)) == str(gib - (512 << 20))
+    assert target(str(gib - (256 << 20)), gib) == "1048576", "the step did not help"
+    assert target("max", 128 << 20) == "1048576"
+
+
+def test_an_annotation_only_workload_and_a_named_one_do_not_fight_over_a_cgroup() -> None:
+    one = DesiredWorkload(workload=Workload(id="pod", cgroup="/w"), knobs={SWAP: "0"})
+    two = DesiredWorkload(workload=Workload(id="site", cgroup="/w", named=True), class_name="c", knobs={SWAP: "max"})
+
+    kept = _without_doubles({"pod": one, "site": two})
+
+    assert kept["site"] == two
+    assert kept["pod"].knobs == {}
+    assert "already managed as site" in kept["pod"].problems[0].message
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What must hold whatever happens: fixpoint, safety, convergence under faults, and nothing left behind."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ CLASSES: dict[str, MemoryClass] = {
 NAMED = {"memory.swap.max", "memory.high", "memory.low"}
 ORIGINALS = {"memory.high": "33554432", "memory.swap.max": "8192", "memory.low": "0"}
 
+THROUGH_NRI = {"memory.high": "67108864", "memory.swap.max": "max"}
 names = st.sampled_from(CGROUPS)
 assign = st.tuples(st.just("assign"), names, st.sampled_from([*CLASSES, "", "unknown"]))
 steps = st.one_of(
@@ -31,6 +33,8 @@ steps = st.one_of(
     st.tuples(st.just("restart"), st.just(""), st.just("")),
     st.tuples(st.just("pause"), st.just(""), st.just("")),
     st.tuples(st.just("release"), names, st.just("")),
+    st.tuples(st.just("blind"), st.just(""), st.just("")),
+    st.tuples(st.just("rival"), names, st.sampled_from([*CLASSES, ""])),
 )
 disturbances = st.one_of(
     steps,
@@ -54,27 +58,50 @@ def a_node() -> Iterator[Node]:
 
 
 def make(node: Node, path: str) -> None:
+    """The last one was created by a runtime that wrote our values into it (class `swapper`)."""
     node.kernel.cgroup(path, memory_high="32M", memory_swap_max="8192")
+    if path == CGROUPS[-1]:
+        for knob, value in THROUGH_NRI.items():
+            node.kernel.set(path, knob, value)
+        node.workloads[path] = container(path, "swapper")
+
+
+def container(path: str, class_name: str) -> Workload:
+    made = Workload(id=path, cgroup=path, class_name=class_name, memory_limit=1 << 30, named=True)
+    if path != CGROUPS[-1]:
+        return made
+    return replace(made, adjusted=THROUGH_NRI, runtime_values={name: ORIGINALS[name] for name in THROUGH_NRI})
+
+
+def drop(node: Node, path: str) -> None:
+    """A live container's record stays as long as it lives."""
+    if path != CGROUPS[-1]:
+        node.workloads.pop(path, None)
+
+
+def rival(node: Node, path: str, value: str) -> None:
+    node.workloads["rival"] = Workload(id="rival", cgroup=path, class_name=value, memory_limit=1 << 30)
+
+
+def recreate(node: Node, path: str) -> None:
+    node.kernel.kill(path)
+    make(node, path)
 
 
 def step(node: Node, what: str, path: str, value: str) -> None:
-    if what == "assign":
-        node.workloads[path] = Workload(id=path, cgroup=path, class_name=value, memory_limit=1 << 30, named=True)
-    elif what == "drop record":
-        node.workloads.pop(path, None)
-    elif what == "cycle":
-        node.cycle()
-    elif what == "restart":
-        node.restart()
-    elif what == "pause":
-        node.paused = not node.paused
-    elif what == "release":
-        node.released ^= {path}
-    elif what == "foreign":
-        node.kernel.set(path, "memory.swap.max", value)
-    elif what == "recreate":
-        node.kernel.kill(path)
-        make(node, path)
+    deeds: dict[str, Callable[[], object]] = {
+        "assign": lambda: node.workloads.update({path: container(path, value)}),
+        "rival": lambda: rival(node, path, value),
+        "drop record": lambda: drop(node, path),
+        "blind": lambda: setattr(node, "blind", not node.blind),
+        "cycle": node.cycle,
+        "restart": node.restart,
+        "pause": lambda: setattr(node, "paused", not node.paused),
+        "release": lambda: setattr(node, "released", node.released ^ {path}),
+        "foreign": lambda: node.kernel.set(path, "memory.swap.max", value),
+        "recreate": lambda: recreate(node, path),
+    }
+    deeds[what]()
 
 
 def live(node: Node, story: list[tuple[str, str, str]], plan: dict[int, Fault]) -> None:
@@ -86,7 +113,7 @@ def live(node: Node, story: list[tuple[str, str, str]], plan: dict[int, Fault]) 
         except Killed:
             node.restart()
     node.tree = None
-    node.paused = False
+    node.paused = node.blind = False
 
 
 @settings(max_examples=60, deadline=None)
@@ -100,7 +127,7 @@ def test_it_converges_to_a_fixpoint_and_writes_only_what_was_named(
 
         wanted = node.desired()
         for key, one in wanted.workloads.items():
-            if key not in node.released:
+            if not node.released & {key, one.workload.cgroup}:
                 shown = {knob: node.kernel.knob(one.workload.cgroup, knob) for knob in one.knobs}
                 assert shown == dict(one.knobs)
         written = {(write.path.rpartition("/")[0], write.path.rpartition("/")[2]) for write in node.kernel.writes}
@@ -113,12 +140,18 @@ def test_it_converges_to_a_fixpoint_and_writes_only_what_was_named(
 def test_afterwards_everything_is_as_it_was(story: list[tuple[str, str, str]], plan: dict[int, Fault]) -> None:
     with a_node() as node:
         live(node, story, plan)
-        node.workloads.clear()
-        node.settle()
+        let_go(node)
 
         shown = {path: {knob: node.kernel.knob(path, knob) for knob in ORIGINALS} for path in CGROUPS}
         assert shown == dict.fromkeys(CGROUPS, ORIGINALS)
         assert node.baseline.entries == {}
+
+
+def let_go(node: Node) -> None:
+    """No class applies any more; the runtime's container still runs, everything else has no record either."""
+    node.classes.clear()
+    node.workloads = {path: one for path, one in node.workloads.items() if path == CGROUPS[-1]}
+    node.settle()
 
 
 A, B = CGROUPS[:2]
@@ -136,8 +169,7 @@ STORIES = {
 def test_death_at_any_effect_can_be_undone(story: str, effect: int, after: bool) -> None:
     with a_node() as node:
         live(node, STORIES[story], {effect: Dies(after=after)})
-        node.workloads.clear()
-        node.settle()
+        let_go(node)
 
         shown = {path: {knob: node.kernel.knob(path, knob) for knob in ORIGINALS} for path in CGROUPS}
         assert shown == dict.fromkeys(CGROUPS, ORIGINALS)

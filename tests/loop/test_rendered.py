@@ -47,7 +47,26 @@ def test_a_name_that_is_no_file_name_is_replaced_by_the_id(tmp_path: Path, name:
 
     rendered.Rendered(tmp_path).reconcile(wanted(strange))
 
-    assert files(tmp_path) == ["rendered/c0ffee/config.yaml"]
+    assert files(tmp_path) == ["rendered/.id/c0ffee/config.yaml"]
+
+
+def test_an_id_that_is_also_a_namespace_takes_nothing_with_it(tmp_path: Path) -> None:
+    keeper = rendered.Rendered(tmp_path)
+    static = DesiredWorkload(workload=Workload(id="default", cgroup="/x"), class_name="c")
+    keeper.reconcile(Desired(workloads={**wanted().workloads, "default": static}))
+    keeper.reconcile(wanted())
+
+    assert files(tmp_path) == ["rendered/default/web-1/app/config.yaml"]
+
+
+def test_what_could_not_be_written_is_tried_again(tmp_path: Path) -> None:
+    keeper = rendered.Rendered(tmp_path)
+    (tmp_path / "rendered").write_text("in the way")
+    keeper.reconcile(wanted())
+    (tmp_path / "rendered").unlink()
+    keeper.reconcile(wanted())
+
+    assert files(tmp_path) == ["rendered/default/web-1/app/config.yaml"]
 
 
 def test_output_is_kept_in_bounds_by_dropping_the_older_half(tmp_path: Path) -> None:

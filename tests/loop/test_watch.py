@@ -76,6 +76,8 @@ def test_a_folder_that_was_made_again_is_followed_again(tmp_path: Path, watch: W
         (FileDeletedEvent("/etc/nri/conf.d/a.yaml"), True),
         (FileMovedEvent("/etc/nri/conf.d/.a.swp", "/etc/nri/conf.d/a.yaml"), True),
         (DirCreatedEvent("/etc/nri/conf.d"), True),
+        (FileMovedEvent("/etc/nri/conf.d/a.yaml", "/etc/nri/conf.d/.a.yaml.off"), True),
+        (FileMovedEvent("/etc/nri/conf.d/..data_tmp", "/etc/nri/conf.d/..data"), True),
         (FileOpenedEvent("/etc/nri/conf.d/a.yaml"), False),
         (FileClosedNoWriteEvent("/etc/nri/conf.d/a.yaml"), False),
         (FileCreatedEvent("/run/ebbtide/.status.json.x1"), False),

@@ -130,3 +130,25 @@ def test_an_id_belongs_to_whom_a_person_named() -> None:
 
     assert merged.workloads == {"a": theirs, "b": Workload(id="b")}
     assert [problem.where for problem in merged.problems] == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"id": "a", "cgroup": "/a\\ud800"}',
+        '{"id": "a", "cgroup": "/a\\u001b[2J"}',
+        '{"id": "a", "cgroup": "/a", "pod": "\\udfff"}',
+    ],
+)
+def test_half_characters_and_controls_are_refused(record: str) -> None:
+    found = inventory.parse(record, "a.json")
+
+    assert isinstance(found, tuple)
+    assert found[0].severity is Severity.ERROR
+
+
+def test_a_problem_of_any_type_in_a_record_is_no_crash() -> None:
+    found = inventory.parse('{"id": "a", "cgroup": "/a", "problems": [{"severity": []}]}', "a.json")
+
+    assert isinstance(found, Workload)
+    assert found.problems[0].severity is Severity.ERROR
