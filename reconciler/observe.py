@@ -25,6 +25,7 @@ def observe(
     """
     written = _written(baseline.values())
     space = swap.read(tree)
+    visible = _visible(tree, features.cgroup_mount)
     return Observed(
         workloads={
             name: _look(tree, features, path, _knobs(features, (asked or {}).get(name)) | written.get(path, set()))
@@ -35,7 +36,7 @@ def observe(
             for path, names in written.items()
             if path not in set(wanted.values())
         },
-        cgroups_visible=_visible(tree, features.cgroup_mount),
+        cgroups_visible=visible,
         swap_total_bytes=space.total_bytes,
         swap_free_bytes=space.free_bytes,
     )
