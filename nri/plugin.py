@@ -88,10 +88,20 @@ class Plugin:
         try:
             return self._answer(method, payload)
         except DecodeError:
-            return Answer(code=Code.INVALID_ARGUMENT, message=f"{method}: the request is no protobuf message")
+            return self._unreadable(method)
         except Exception:  # one guard for all handlers: a bug of ours must not stop a container
             log.exception(logfmt.line("event=handler-failed", method=method))
             return Answer(last=method == "Synchronize")
+
+    def _unreadable(self, method: str) -> Answer:
+        """A name that is not UTF-8 is enough. An error would make the runtime fail the container, so we look away."""
+        log.warning(logfmt.line("event=unreadable", method=method))
+        if method == "Configure":
+            return Answer(code=Code.INVALID_ARGUMENT, message=f"{method}: the request is no protobuf message")
+        if method == "Synchronize":  # it would be the same each time: what STATE knows must do
+            self.synchronized = True
+            return Answer(work=self.recover)
+        return Answer()
 
     def _answer(self, method: str, payload: bytes) -> Answer:
         handler = self._calls.get(method)

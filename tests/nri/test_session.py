@@ -84,12 +84,44 @@ def test_what_is_unknown_is_refused_and_the_connection_lives(
     host.settle()
 
 
-@pytest.mark.parametrize("method", ["Configure", "Synchronize", "CreateContainer", "StartContainer", "StateChange"])
-def test_a_request_that_is_no_protobuf_is_refused(host: Host, method: str) -> None:
+@pytest.mark.parametrize("method", sorted({*_METHODS} - {"Configure"}))
+def test_a_request_that_cannot_be_read_stops_no_container(
+    host: Host, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pod whose name is not UTF-8, in every method: the runtime takes an error for a refusal of the container."""
     host.handshake()
 
-    assert host.call(method, b"\xff\xff").code == ttrpc.Code.INVALID_ARGUMENT
+    answer = host.call(method, b"\x0a\x03\x12\x01\xff")
+
+    assert (answer.code, answer.payload) == (ttrpc.Code.OK, b"")
     host.settle()
+    assert [one.message for one in caplog.records if "event=unreadable" in one.message] in (
+        [],  # methods whose request we do not read
+        [f"event=unreadable method={method}"],
+    )
+
+
+def test_a_configuration_that_cannot_be_read_is_refused(host: Host) -> None:
+    host.handshake()
+
+    assert host.call("Configure", b"\xff\xff").code == ttrpc.Code.INVALID_ARGUMENT
+    host.settle()
+
+
+def test_a_synchronize_that_cannot_be_read_keeps_what_is_known(
+    host: Host, place: Place, start: Callable[[], Host]
+) -> None:
+    place.cgroup("/kubepods/podweb-0/f00d")
+    host.handshake((pod(), container("f00d", pod())))
+    host.settle()
+    host.close()
+
+    again = start()
+    again.handshake(synchronize=False)
+    assert again.call("Synchronize", b"\x0a\x03\x12\x01\xff").code == ttrpc.Code.OK
+    again.settle()
+
+    assert list(place.records()) == ["f00d"]
 
 
 @pytest.mark.parametrize("stream", [0, 2, 1])
