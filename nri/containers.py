@@ -40,7 +40,7 @@ def limit(resources: api.LinuxResources) -> int | None:
 def runtime_values(resources: api.LinuxResources, *, unified: bool = False) -> dict[str, str]:
     """Cgroup files that the runtime sets by itself, as far as we know for sure.
 
-    `unified` only before anything of ours can be in that map, which is at creation.
+    `unified` only before anything of ours can be in that map, which is at creation; later see `resized`.
     """
     values: dict[str, str] = {}
     size, both = limit(resources), resources.memory.swap.value
@@ -50,9 +50,24 @@ def runtime_values(resources: api.LinuxResources, *, unified: bool = False) -> d
         values[Knob.SWAP_MAX] = "max" if both < 0 else str(max(0, both - size))
     if resources.memory.reservation.value > 0:
         values[Knob.MEMORY_LOW] = str(resources.memory.reservation.value)
-    if unified:
-        values |= {key: text.strip() for key, text in resources.unified.items() if key in set(Knob)}
-    return values
+    return values | _unified(resources) if unified else values
+
+
+def _unified(resources: api.LinuxResources) -> dict[str, str]:
+    return {key: text.strip() for key, text in resources.unified.items() if key in set(Knob)}
+
+
+def resized(known: Workload, resources: api.LinuxResources) -> Workload:
+    """What the runtime wants from now on.
+
+    It may repeat what we once put into its specification: a value that is our last one is ours, not the runtime's.
+    """
+    theirs = {key: text for key, text in _unified(resources).items() if text != known.adjusted.get(key)}
+    return replace(
+        known,
+        memory_limit=limit(resources) or known.memory_limit,
+        runtime_values={**known.runtime_values, **runtime_values(resources), **theirs},
+    )
 
 
 def original(known: Workload, knob: str) -> str | None:

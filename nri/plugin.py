@@ -197,12 +197,7 @@ class Plugin:
         request, view = api.UpdateContainerRequest.FromString(payload), self._look()
         fresh = containers.workload(request.pod, request.container, view.boot_id)
         known = containers.continued(fresh, self.known.get(fresh.id))
-        if containers.limit(request.linux_resources) is not None:
-            known = replace(
-                known,
-                memory_limit=containers.limit(request.linux_resources),
-                runtime_values=dict(known.runtime_values) | containers.runtime_values(request.linux_resources),
-            )
+        known = containers.resized(known, request.linux_resources)
         decision = adjust.decide(known, view)
         reply = api.UpdateContainerResponse()
         if decision.unified:

@@ -401,6 +401,28 @@ def test_a_paused_node_repeats_what_was(host: Host, place: Place) -> None:
     assert updated(host, one) == {"memory.swap.max": "max"}
 
 
+def test_what_the_kubelet_wants_at_a_resize_is_remembered(place: Place) -> None:
+    """It sets memory.high and memory.low by itself (MemoryQoS), and other values after a resize."""
+    here = pod({"class.memory-qos.nri.io": "bronze"})
+    plugin, one = place.plugin(), container("f00d", here, limit=64 * MIB)
+    request = api.CreateContainerRequest(pod=here, container=one)
+    plugin.answer("CreateContainer", request.SerializeToString()).work()
+    resize = api.UpdateContainerRequest(pod=here, container=one)
+    wanted = {"memory.low": "4096\n", "memory.high": "8192", "cpu.weight": "1"}
+    echoed = {"memory.swap.max": "max"}  # ours, out of the specification that the runtime keeps
+    resize.linux_resources.unified.update(wanted | echoed)
+
+    (record,) = plugin.answer("UpdateContainer", resize.SerializeToString()).work().write
+
+    assert dict(record.runtime_values) == {
+        "memory.max": str(64 * MIB),
+        "memory.low": "4096",
+        "memory.high": "8192",
+        "memory.swap.max": "0",
+    }
+    assert record.memory_limit == 64 * MIB
+
+
 def test_an_update_of_what_is_unmanaged_says_nothing(host: Host) -> None:
     here = pod()
     host.handshake()
