@@ -26,6 +26,7 @@ _SUFFIXES = (".yaml", ".yml")
 _IGNORED = re.compile(r"^\.|~$|\.dpkg-[a-z]+$|\.rpm(new|save|orig)$|\.ucf-[a-z]+$")
 _OURS = re.compile(r"^\s*-?\s*(classes|memtierdconfig|allowswap|swaplimitratio|unifiedannotations)\s*:", re.MULTILINE)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_MOST_LINKS = 40  # as the kernel's own limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +156,7 @@ def _decoded(path: str, data: bytes) -> ClassText:
 
 def _distrust(path: str, seen: os.stat_result) -> tuple[str, str] | None:
     """Why this file must not decide anything, and what to do about it."""
-    folders = dict.fromkeys((os.path.dirname(path) or ".", os.path.dirname(os.path.realpath(path))))
-    places = [(folder, os.stat(folder), "directory") for folder in folders]
+    places = [(folder, os.stat(folder), "directory") for folder in _folders_on_the_way(path)]
     for place, status, kind in (*places, (path, seen, "file")):
         if status.st_uid not in _trusted():
             said = f"the {kind} {place} belongs to user {status.st_uid}, who could make this daemon do anything"
@@ -164,6 +164,26 @@ def _distrust(path: str, seen: os.stat_result) -> tuple[str, str] | None:
         if _others_may_write(place, status):
             return f"the {kind} {place} may be written by others than its owner", f"chmod go-w {place}"
     return None if stat.S_ISREG(seen.st_mode) else ("not a regular file", "replace it with one")
+
+
+def _folders_on_the_way(path: str) -> Iterator[str]:
+    """Every folder whose owner decides what this path leads to: of the file, of each link, and all above them."""
+    seen: set[str] = set()
+    for place in (*_links(path), os.path.realpath(path)):
+        folder = os.path.dirname(os.path.abspath(place))
+        while folder not in seen:
+            seen.add(folder)
+            yield folder
+            folder = os.path.dirname(folder)
+
+
+def _links(path: str) -> Iterator[str]:
+    """The path, and where it leads link by link."""
+    for _ in range(_MOST_LINKS):
+        yield path
+        if not os.path.islink(path):
+            return
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
 
 
 def _trusted() -> set[int]:

@@ -229,3 +229,27 @@ def test_looking_at_many_things_leaves_nothing_open(folders: tuple[str, str]) ->
         classfiles.conf_lookalikes(folders)
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_link_through_somebody_elses_folder_leads_where_he_wants(tmp_path: Path) -> None:
+    for name in ("conf.d", "home", "vault"):
+        (tmp_path / name).mkdir(mode=0o755)
+    put(str(tmp_path / "vault"), "x.yaml")
+    (tmp_path / "home/link").symlink_to(tmp_path / "vault/x.yaml")
+    (tmp_path / "conf.d/a.yaml").symlink_to(tmp_path / "home/link")
+    assert classfiles.read([str(tmp_path / "conf.d")])[0].problem is None
+
+    os.chown(tmp_path / "home", 4711, 0)
+
+    assert f"the directory {tmp_path / 'home'} belongs to user 4711" in trouble(tmp_path / "conf.d/a.yaml")[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_who_owns_a_folder_above_owns_what_is_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "above/conf.d"
+    folder.mkdir(mode=0o755, parents=True)
+    put(str(folder), "a.yaml")
+    os.chown(tmp_path / "above", 4711, 0)
+
+    assert f"{tmp_path / 'above'} belongs to user 4711" in trouble(folder / "a.yaml")[0]
