@@ -147,13 +147,23 @@ class Plugin:
     def recover(self) -> Changes:
         """Without a Synchronize (old hosts do not send it to plugins that they launch) the cgroup tree must do."""
         view = self._look()
-        gone = tuple(
-            workload.id
-            for workload in self.known.values()
-            if workload.cgroup and not self._tree.exists(view.features.cgroup_mount + workload.cgroup)
-        )
+        if not view.features.cgroup_mount:  # not in sight says nothing about what is in it
+            return Changes(keep=frozenset(self.known))
+        gone = [one.id for one in self.known.values() if one.cgroup and not self._has_cgroup(one, view)]
         changes = self._removed(gone, "its cgroup is gone")
-        return replace(changes, keep=frozenset(self.known))  # records of an earlier boot go, too
+        started = [one for one in self.known.values() if not one.cgroup and self._has_cgroup(one, view)]
+        found = tuple(self._found_again(workload, view) for workload in started)
+        return replace(changes, write=found, keep=frozenset(self.known))  # records of an earlier boot go, too
+
+    def _has_cgroup(self, workload: Workload, view: View) -> bool:
+        path = workload.cgroup or cgroup_path.expected(workload.cgroups_path)
+        return bool(path) and self._tree.exists(f"{view.features.cgroup_mount}{path}/cgroup.procs")
+
+    def _found_again(self, workload: Workload, view: View) -> Workload:
+        """It started while nobody told us."""
+        workload = replace(workload, cgroup=cgroup_path.expected(workload.cgroups_path), state=WorkloadState.LIVE)
+        self.known[workload.id] = replace(workload, problems=adjust.decide(workload, view).problems)
+        return self.known[workload.id]
 
     def synchronize(self, payload: bytes) -> Answer:
         """Chunks are kept until the last one; the records of what exists are written when that is answered."""
@@ -204,7 +214,9 @@ class Plugin:
             one = reply.update.add(container_id=known.id)
             one.linux.resources.unified.update(decision.unified)
         workload = replace(known, adjusted=decision.unified, problems=decision.problems)
-        return Answer(reply=reply, work=lambda: self._decided("update", workload, decision))
+        return Answer(
+            reply=reply, work=lambda: self._decided("update", self._placed(workload, request.container, view), decision)
+        )
 
     def _decided(self, what: str, workload: Workload, decision: Decision) -> Changes:
         before = self.known.get(workload.id)

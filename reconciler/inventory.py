@@ -201,6 +201,7 @@ _NAMES = {  # key of the record -> attribute of Workload
     "pod_uid": "pod_uid",
     "sandbox": "sandbox",
     "cgroup": "cgroup",
+    "cgroups_path": "cgroups_path",
     "pids": "pids",
     "state": "state",
     "class": "class_name",

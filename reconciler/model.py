@@ -231,6 +231,7 @@ class Workload:
     container: str = ""
     pod_uid: str = ""
     cgroup: str = ""  # "" = none known
+    cgroups_path: str = ""  # in the runtime's words: where it wants the cgroup to be made
     pids: tuple[int, ...] = ()  # hand-written records on systems without cgroup v2
     state: WorkloadState = WorkloadState.LIVE
     class_name: str | None = None  # hand-written or static; None = see the annotations

@@ -520,6 +520,50 @@ def test_old_hosts_do_not_synchronize_what_they_launched(host: Host, place: Plac
     assert list(place.records()) == ["f00d"]
 
 
+def test_what_started_while_we_were_away_is_found_again(host: Host, place: Place, start: Callable[[], Host]) -> None:
+    host.handshake()
+    host.create(IDLE_POD, container("f00d", IDLE_POD))
+    host.create(IDLE_POD, container("beef", IDLE_POD))
+    host.settle()
+    host.close()
+    place.cgroup("/kubepods/podweb-0/f00d")
+
+    again = start()
+    again.handshake(synchronize=False)
+    again.settle()
+
+    found = {ident: (record.state, record.cgroup) for ident, record in place.records().items()}
+    assert found == {
+        "f00d": (WorkloadState.LIVE, "/kubepods/podweb-0/f00d"),
+        "beef": (WorkloadState.PENDING, ""),  # may be about to start
+    }
+
+
+def test_an_update_of_a_container_that_nobody_told_us_of_is_enough(host: Host, place: Place) -> None:
+    place.cgroup("/kubepods/podweb-0/f00d")
+    host.handshake(synchronize=False)
+
+    assert updated(host, container("f00d", IDLE_POD, pid=42)) == {"memory.swap.max": "max"}
+    host.settle()
+
+    record = place.records()["f00d"]
+    assert (record.state, record.cgroup) == (WorkloadState.LIVE, "/kubepods/podweb-0/f00d")
+
+
+def test_a_cgroup_tree_that_is_not_in_sight_says_nothing(host: Host, place: Place, start: Callable[[], Host]) -> None:
+    place.cgroup("/kubepods/podweb-0/f00d")
+    host.handshake((IDLE_POD, container("f00d", IDLE_POD, pid=42)))
+    host.settle()
+    host.close()
+    place.view = replace(place.view, features=Features(kernel="", page_size=4096))
+
+    again = start()
+    again.handshake(synchronize=False)
+    again.settle()
+
+    assert place.records()["f00d"].cgroup == "/kubepods/podweb-0/f00d"
+
+
 # -- configuration that the runtime hands to us ----------------------------------------------------------------------
 
 

@@ -21,6 +21,7 @@ CONTAINER = Workload(
     pod_uid="11-22",
     sandbox="feed",
     cgroup="/kubepods/pod11-22/0123abcd",
+    cgroups_path="/kubepods/pod11-22/0123abcd",
     pids=(42,),
     state=WorkloadState.PENDING,
     annotations={"class.memtierd.nri.io": "swap-idle-data"},
