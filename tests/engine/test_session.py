@@ -446,6 +446,29 @@ def test_the_longest_idle_leaves_first(bench: Bench) -> None:
     assert [first for _, first, _ in bench.kernel.advised] == [0, 64]
 
 
+@pytest.mark.parametrize(
+    ("mappings", "referenced"),
+    [
+        ([(0, 32), (64, 72), (72, 96)], {0, 2}),  # split by mprotect: the hot part is not the first
+        ([(0, 32), (64, 72), (80, 96)], {0}),  # a piece was unmapped, nobody knows what was used in it
+        ([(0, 32), (72, 96)], {0}),
+    ],
+)
+def test_a_mapping_that_was_split_between_surveys_is_in_use_if_a_part_is(
+    bench: Bench, mappings: list[tuple[int, int]], referenced: set[int]
+) -> None:
+    process = app(bench.kernel)
+    tracker = replace(CONFIG.tracker, pages_in_region=64, regions_update_ms=60_000)
+    bench.engine.start(bench.task(config=replace(CONFIG, tracker=tracker)))
+    bench.run(0.5)
+    process.mappings = [(first, last, "rw-p 00000000 00:00 0") for first, last in mappings]
+    process.referenced = referenced
+    process.write()
+    bench.run(10)
+
+    assert bench.kernel.advised == []
+
+
 def test_a_range_never_reaches_over_two_mappings(bench: Bench) -> None:
     """One of them may be locked, and then the kernel refuses all of the range."""
     process = FakeProcess(bench.kernel.root, 50).map(0, 20).map(20, 64)

@@ -4,9 +4,9 @@ A mapping in which one page was used counts as used completely. So this takes id
 language runtime's generation), never the idle part of a busy heap: it errs on the side of leaving memory alone.
 """
 
-import numpy as np
-
+from reconciler.engine import regions
 from reconciler.engine.processes import Process, Surveyor
+from reconciler.engine.regions import Regions
 from reconciler.engine.trackers.tracker import Accessed
 from sysfs import clear_refs, smaps
 from sysfs.tree import Tree
@@ -16,8 +16,7 @@ class Referenced:
     note = "tracker referenced sees whole mappings: one page in use keeps its mapping"
 
     def __init__(self, tree: Tree, surveyor: Surveyor) -> None:
-        self._tree = tree
-        del surveyor
+        self._tree, self._page_size = tree, surveyor.page_size
 
     def begin(self, known: Process) -> None:
         clear_refs.clear(self._tree, known.pid, clear_refs.REFERENCED)
@@ -25,16 +24,18 @@ class Referenced:
     def look(self, known: Process) -> Accessed:
         seen = smaps.referenced(self._tree, known.pid)
         clear_refs.clear(self._tree, known.pid, clear_refs.REFERENCED)
-        start = known.regions["start"]
-        index = np.searchsorted(seen.start, start, side="right") - 1
-        last = np.maximum(index, 0)
-        inside = (index >= 0) & (start < seen.end[last]) if len(seen.start) else np.zeros(len(start), np.bool_)
-        # A mapping that is gone or new since the regions were cut proves nothing: it counts as accessed.
-        result: Accessed = ~inside | (seen.size[last] > 0) if len(seen.start) else ~inside
-        return result
+        return _accessed(seen, known.regions, self._page_size)
 
     def finish(self) -> None:
         """Nothing is left to do."""
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _accessed(seen: smaps.Referenced, mine: Regions, page_size: int) -> Accessed:
+    """Regions that overlap a mapping in use. What is not mapped (any more) proves nothing: it counts as accessed."""
+    used = seen.size > 0
+    touched = regions.count(seen.start[used], seen.end[used], mine, page_size) > 0
+    result: Accessed = touched | (regions.count(seen.start, seen.end, mine, page_size) < mine["pages"])
+    return result
