@@ -253,9 +253,13 @@ class Workload:
         return f"{self.namespace}/{self.pod}/{self.container}" if self.container else self.id
 
 
+# Pid, start time and layout of memory: pids are used again, and exec gives a process another memory.
+Identity = tuple[int, int, tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessFacts:
-    """Who a process is; pid and start time together are its identity, because pids are used again."""
+    """Who a process is."""
 
     pid: int
     start_time: int  # clock ticks after boot
@@ -263,6 +267,11 @@ class ProcessFacts:
     exe: str = ""  # path as the process sees it; "" = none (kernel thread) or not readable
     kernel_thread: bool = False
     parent: int = 0
+    layout: tuple[int, ...] = ()  # where exec put code, data, heap and stack: shared and forked memory have the same
+
+    @property
+    def identity(self) -> Identity:
+        return self.pid, self.start_time, self.layout
 
 
 # -- what this machine allows ----------------------------------------------------------------------------------------

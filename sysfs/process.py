@@ -1,6 +1,6 @@
 """Who a process is and how much memory it has: /proc/PID/{stat,status,exe} (proc(5))."""
 
-from reconciler.model import ProcessFacts
+from reconciler.model import Identity, ProcessFacts
 from sysfs.errors import KernelError, Rejected
 from sysfs.tree import Tree
 
@@ -8,9 +8,18 @@ _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _FLAGS, _PARENT, _START_TIME = 6, 1, 19  # fields 9, 4 and 22 of stat, counted behind the command's name
 
 
+# Fields 26-28 and 45-47: start and end of code, start of stack, data and heap. 0 or 1 without the right to trace it.
+_LAYOUT = (23, 24, 25, 42, 43, 44)
+
+
 def start_time(tree: Tree, pid: int) -> int:
-    """Clock ticks after boot; with the pid the identity of a process."""
+    """Clock ticks after boot."""
     return int(_stat(tree, pid)[1][_START_TIME])
+
+
+def identity(tree: Tree, pid: int) -> Identity:
+    _, fields = _stat(tree, pid)
+    return pid, int(fields[_START_TIME]), _layout(fields)
 
 
 def facts(tree: Tree, pid: int) -> ProcessFacts:
@@ -22,6 +31,7 @@ def facts(tree: Tree, pid: int) -> ProcessFacts:
         exe=_exe(tree, pid),
         kernel_thread=bool(int(fields[_FLAGS]) & _PF_KTHREAD),
         parent=int(fields[_PARENT]),
+        layout=_layout(fields),
     )
 
 
@@ -36,6 +46,10 @@ def status(tree: Tree, pid: int) -> dict[str, int]:
 
 def all_pids(tree: Tree) -> tuple[int, ...]:
     return tuple(sorted(int(name) for name in tree.list("/proc") if name.isdigit()))
+
+
+def _layout(fields: list[str]) -> tuple[int, ...]:
+    return tuple(int(fields[field]) for field in _LAYOUT) if len(fields) > _LAYOUT[-1] else ()
 
 
 def _stat(tree: Tree, pid: int) -> tuple[str, list[str]]:

@@ -1,25 +1,39 @@
-"""A process is tracked by one loop at a time.
+"""A process is tracked by one loop at a time, and memory that several processes share through one of them.
 
-Looking is not free of effects: each look clears the marks that it found. Two loops on one process (nested cgroups, a
-glob that meets a container, the old loop of a workload that is just being restarted) would steal each other's
-evidence, and memory in use would look idle to both.
+Looking is not free of effects: each look clears the marks that it found, for the whole address space. Two loops on one
+process (nested cgroups, a glob that meets a container, the old loop of a workload that is just being restarted), or
+two processes with one memory (CLONE_VM, as vfork leaves them for a while), would steal each other's evidence, and
+memory in use would look idle to both.
 """
 
 import threading
+from collections.abc import Callable
 
-Identity = tuple[int, int]  # pid, start time
+from reconciler.model import Identity
+
+Share = Callable[[int, int], bool]  # whether two processes have the same memory
+
+
+def _nobody(one: int, other: int) -> bool:
+    del one, other
+    return False
 
 
 class Claims:
-    def __init__(self) -> None:
+    def __init__(self, share: Share = _nobody) -> None:
+        self._share = share
         self._owners: dict[Identity, tuple[object, str]] = {}
         self._lock = threading.Lock()
 
     def take(self, owner: object, name: str, process: Identity) -> str:
-        """Claim it for `owner`, whom people call `name`; the name of another owner, if there is one, else ""."""
+        """Claim it for `owner`, whom people call `name`; "" or why it cannot be had."""
         with self._lock:
-            holder, called = self._owners.setdefault(process, (owner, name))
-        return "" if holder is owner else called
+            if process not in self._owners:
+                if kin := self._kin(process):
+                    return f"process {kin[0]} of workload {self._owners[kin][1]} has the same memory, once is enough"
+                self._owners[process] = owner, name
+            holder, called = self._owners[process]
+        return "" if holder is owner else f"workload {called} tracks it"
 
     def keep(self, owner: object, processes: set[Identity]) -> None:
         """Give up all claims but these."""
@@ -27,3 +41,10 @@ class Claims:
             mine = {process for process, (holder, _) in self._owners.items() if holder is owner}
             for process in mine - processes:
                 del self._owners[process]
+
+    def _kin(self, process: Identity) -> Identity | None:
+        """Who has the same memory. Only equal layouts are compared: so forked copies, too, but no strangers."""
+        pid, _, layout = process
+        if not any(layout):  # a zombie, which has none
+            return None
+        return next((each for each in self._owners if each[2] == layout and self._share(pid, each[0])), None)

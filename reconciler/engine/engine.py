@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from reconciler.engine import processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bucket import Bucket
+from reconciler.engine.claims import Claims
 from reconciler.engine.mover import Target
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session, Surroundings
@@ -21,7 +23,7 @@ from reconciler.engine.trackers.softdirty import SoftDirty
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import EngineSettings, EngineTask, Features
 from reconciler.report import EngineReport
-from sysfs import advise
+from sysfs import advise, kcmp
 from sysfs.tree import Tree
 
 TRACKERS: Makers = {"idlepage": IdlePage, "referenced": Referenced, "softdirty": SoftDirty}
@@ -47,6 +49,7 @@ class Engine:
         cpu_clock: Callable[[], float] = time.thread_time,
         trackers: Makers = TRACKERS,
         target: Target = advise.Target,
+        same_memory: Callable[[int, int], bool] = kcmp.same_memory,
         workers: int = 2,
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
@@ -62,6 +65,7 @@ class Engine:
             epoch=clock(),
             output=output,
             target=target,
+            claims=Claims(processes.sharing(tree, same_memory)),
             paused=lambda: self._paused,
         )
         self._sessions: dict[str, Session] = {}

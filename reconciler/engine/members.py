@@ -10,7 +10,7 @@ from functools import partial
 
 from reconciler import safety
 from reconciler.engine import processes
-from reconciler.engine.claims import Claims, Identity
+from reconciler.engine.claims import Claims
 from reconciler.engine.processes import Process
 from reconciler.model import CGROUP_PLACEHOLDER, EngineTask, ProcessFacts
 from sysfs import cgroup, process
@@ -28,12 +28,12 @@ class Members:
     def watch(self, begin: Callable[[Process], None], stopped: Callable[[], bool]) -> None:
         """Adopt who is new, forget who is gone or has become somebody else: exec changes names, and who is refused."""
         found = self._found()
-        self._claims.keep(self, {_identity(facts) for facts in found.values()})
+        self._claims.keep(self, {facts.identity for facts in found.values()})
         self.refused = {pid: reason for pid, facts in found.items() if (reason := self._refusal(facts))}
         mine = {pid: facts for pid, facts in found.items() if pid not in self.refused}
-        self._claims.keep(self, {_identity(facts) for facts in mine.values()})
+        self._claims.keep(self, {facts.identity for facts in mine.values()})
         self.known = {
-            pid: each for pid, each in self.known.items() if pid in mine and mine[pid].start_time == each.start_time
+            pid: each for pid, each in self.known.items() if pid in mine and mine[pid].identity == each.identity
         }
         self.failed = {}
         for pid, facts in mine.items():
@@ -88,14 +88,9 @@ class Members:
         own = facts.pid == os.getpid()
         if (own or not self._task.named) and (reason := safety.refusal(facts, {os.getpid()})):
             return reason
-        other = self._claims.take(self, self._task.workload, _identity(facts))
-        return f"workload {other} tracks it" if other else ""
+        return self._claims.take(self, self._task.workload, facts.identity)
 
     def _adopt(self, facts: ProcessFacts, begin: Callable[[Process], None]) -> None:
-        known = processes.adopt(self._tree, facts.pid, facts.start_time)
+        known = processes.adopt(self._tree, facts.identity)
         begin(known)
         self.known = {**self.known, facts.pid: known}
-
-
-def _identity(facts: ProcessFacts) -> Identity:
-    return facts.pid, facts.start_time

@@ -1,18 +1,20 @@
 """The processes of one workload: who they are, and what their memory looks like.
 
-A process is pid and start time: a pid that was given to somebody else is another process, whose memory nobody has
-looked at yet.
+A process is pid, start time and layout of its memory: a pid that was given to somebody else, or one after exec, is
+another process, whose memory nobody has looked at yet.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from reconciler.engine import regions
 from reconciler.engine.regions import Regions
-from sysfs import maps, pagemap, process
-from sysfs.errors import Gone, Rejected, Unsupported
+from reconciler.model import Identity
+from sysfs import kcmp, maps, pagemap, process
+from sysfs.errors import Gone, KernelError, Rejected, Unsupported
 from sysfs.maps import Kind, Maps
 from sysfs.pagemap import IS_FILE, IS_PRESENT, IS_SWAPPED, IS_ZERO, Pagemap, Runs
 from sysfs.tree import Tree
@@ -52,8 +54,7 @@ class Figures:
 class Process:
     """Columns are replaced as a whole, or changed by the one loop that owns them; readers only sum up."""
 
-    pid: int
-    start_time: int
+    identity: Identity
     mapped: Maps
     in_memory: frozenset[bytes] = frozenset()  # devices of tmpfs and its like
     regions: Regions = field(default_factory=regions.none)
@@ -62,20 +63,37 @@ class Process:
     figures: Figures = field(default_factory=Figures)
     skipped_bytes: int = 0  # address space too large to read on this kernel
 
+    @property
+    def pid(self) -> int:
+        return self.identity[0]
 
-def adopt(tree: Tree, pid: int, start_time: int) -> Process:
+
+def adopt(tree: Tree, identity: Identity) -> Process:
     nothing = np.empty(0, np.uint64)
     mapped = Maps(start=nothing, end=nothing, offset=nothing, kind=np.empty(0, np.uint8))
-    in_memory = maps.devices_in_memory(tree, pid)
-    return Process(pid=pid, start_time=start_time, mapped=mapped, in_memory=in_memory)
+    in_memory = maps.devices_in_memory(tree, identity[0])
+    return Process(identity=identity, mapped=mapped, in_memory=in_memory)
 
 
 def is_still(tree: Tree, known: Process) -> bool:
-    """Whether the pid still is this process."""
+    """Whether the pid still is this process, with this memory."""
     try:
-        return process.start_time(tree, known.pid) == known.start_time
+        return process.identity(tree, known.pid) == known.identity
     except Gone:
         return False
+
+
+def sharing(tree: Tree, same: Callable[[int, int], bool] = kcmp.same_memory) -> Callable[[int, int], bool]:
+    """Tells whether two processes have one memory: as the kernel says, or if it does not, by what they have mapped."""
+
+    def share(one: int, other: int) -> bool:
+        with suppress(KernelError):
+            return same(one, other)
+        with suppress(KernelError):
+            return tree.read_bytes(f"/proc/{one}/maps") == tree.read_bytes(f"/proc/{other}/maps")
+        return False  # one of them is gone
+
+    return share
 
 
 class Surveyor:

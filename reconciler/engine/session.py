@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from reconciler import brakes
@@ -51,7 +51,7 @@ class Surroundings:
     epoch: float  # when the engine started, on that clock
     output: Callable[[str, str], None]  # workload, text of a routine
     target: Target
-    claims: Claims = field(default_factory=Claims)
+    claims: Claims
     paused: Callable[[], bool] = lambda: False
 
 

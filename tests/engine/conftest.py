@@ -49,6 +49,7 @@ class Bench:
             output=lambda workload, text: self.outputs.append((workload, text)),
             cpu_clock=self.cpu_clock,
             target=self.kernel.target,
+            same_memory=self.kernel.same_memory,
             workers=0,
         )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sysfs import pagemap
 from sysfs.advise import Target
-from sysfs.errors import Gone
+from sysfs.errors import Gone, Unsupported
 from sysfs.tree import Tree
 
 PAGE = 4096
@@ -31,6 +31,7 @@ class FakeProcess:
     pid: int
     start_time: int = 100
     comm: str = "app"
+    layout: int = 0  # of its memory; 0 = one of its own
     mappings: list[tuple[int, int, str]] = field(default_factory=list)  # first page, last page, rest of the maps line
     pages: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(4096, np.uint64))  # entries from BASE on
     referenced: set[int] = field(default_factory=set)  # indexes of mappings
@@ -55,7 +56,8 @@ class FakeProcess:
 
     def write(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        fields = ["S", "1", *("0" for _ in range(17)), str(self.start_time), "0", "0"]
+        fields = ["S", "1", *("0" for _ in range(17)), str(self.start_time), *("0" for _ in range(30))]
+        fields[23] = str(self.layout or self.pid)  # where the code begins
         (self.folder / "stat").write_text(f"{self.pid} ({self.comm}) {' '.join(fields)}\n")
         (self.folder / "maps").write_text("".join(f"{self.line(each)}\n" for each in self.mappings))
         smaps = [
@@ -88,6 +90,8 @@ class FakeKernel:
     effect: bool = True
     advised: list[tuple[int, int, int]] = field(default_factory=list)  # pid, first page, last page
     before: Callable[[], None] = lambda: None  # happens when page-out begins
+    one_memory: set[int] = field(default_factory=set)  # pids with the same memory
+    has_kcmp: bool = True
 
     def __post_init__(self) -> None:
         (self.root / "proc/pressure").mkdir(parents=True)
@@ -122,6 +126,11 @@ class FakeKernel:
         bits = np.unpackbits(np.frombuffer(path.read_bytes(), np.uint8), bitorder="little")
         bits[first:last] = 0
         path.write_bytes(np.packbits(bits, bitorder="little").tobytes())
+
+    def same_memory(self, one: int, other: int) -> bool:
+        if not self.has_kcmp:
+            raise Unsupported(38, "Function not implemented", "kcmp")
+        return {one, other} <= self.one_memory
 
     def target(self, pid: int) -> Target:
         return FakeTarget(self, pid)

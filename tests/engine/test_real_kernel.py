@@ -3,9 +3,11 @@
 Only what every kernel with CONFIG_PROC_PAGE_MONITOR can do, without swap. Looks are polled with generous limits.
 """
 
+import ctypes
 import json
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from reconciler import exercise
 from reconciler.engine.engine import Engine
 from reconciler.model import EngineSettings, EngineTask, Features, MoverConfig
-from sysfs import advise, errors, maps, pagemap, residency
+from sysfs import advise, errors, kcmp, maps, pagemap, process, residency
 from sysfs.pagemap import IS_PRESENT, IS_ZERO, Pagemap
 from sysfs.tree import Tree
 from tests.engine.conftest import CONFIG
@@ -128,6 +130,22 @@ def test_a_process_that_is_gone_is_gone(exerciser: Exerciser) -> None:
     exerciser.process.wait()
     with pytest.raises(errors.Gone):
         advise.Target(exerciser.pid)
+
+
+def test_the_kernel_knows_who_shares_memory(exerciser: Exerciser) -> None:
+    """A process that runs pause() in our memory, on a stack of its own."""
+    libc, stack = ctypes.CDLL(None), ctypes.create_string_buffer(1 << 16)
+    top = ctypes.c_void_p((ctypes.addressof(stack) + len(stack)) & ~15)
+    pid = libc.clone(ctypes.cast(libc.pause, ctypes.c_void_p), top, 0x100 | signal.SIGCHLD, None)
+    try:
+        assert kcmp.same_memory(os.getpid(), pid)
+        assert process.identity(TREE, os.getpid())[2] == process.identity(TREE, pid)[2]
+        assert any(process.identity(TREE, pid)[2])
+        assert not kcmp.same_memory(exerciser.pid, pid)
+        assert process.identity(TREE, exerciser.pid)[2] != process.identity(TREE, pid)[2]
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_residency_is_asked_of_the_page_cache(exerciser: Exerciser) -> None:

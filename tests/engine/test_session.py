@@ -168,6 +168,19 @@ def test_a_pid_that_was_given_to_another_process_starts_afresh(bench: Bench) -> 
     assert pages(report(bench).paged_out_bytes) == 32
 
 
+def test_ages_do_not_survive_exec(bench: Bench) -> None:
+    """Pid and start time do, and the new program may have mappings at the same addresses."""
+    process = app(bench.kernel)
+    slow = replace(CONFIG, watcher=replace(CONFIG.watcher, interval_ms=60_000))
+    bench.engine.start(bench.task(config=slow))
+    bench.run(1.5)
+    process.layout = 999
+    process.write()
+    bench.run(10)
+
+    assert bench.kernel.advised == [], "nobody has looked at this memory yet"
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_never_managed_unless_named(bench: Bench, named: bool) -> None:
     process = app(bench.kernel)
@@ -347,6 +360,44 @@ def test_a_process_has_one_tracker_only(bench: Bench) -> None:
 
     assert other is not None
     assert other.processes == 1
+
+
+@pytest.mark.parametrize("has_kcmp", [True, False])
+@pytest.mark.parametrize("workload", ["w", "other"])
+def test_memory_that_two_processes_share_has_one_tracker(bench: Bench, workload: str, has_kcmp: bool) -> None:
+    """Each look clears the marks of the whole memory: the second process would look idle."""
+    app(bench.kernel, 50), app(bench.kernel, 51)
+    bench.kernel.one_memory, bench.kernel.has_kcmp = {50, 51}, has_kcmp
+    for process in bench.kernel.processes.values():
+        process.layout = 7
+        process.write()
+    bench.engine.start(bench.task(pids=(50, 51) if workload == "w" else (50,)))
+    if workload != "w":
+        bench.engine.start(replace(bench.task(pids=(51,)), workload=workload))
+    bench.run(3)
+    second = bench.engine.report(workload)
+
+    assert second is not None
+    assert second.processes == (1 if workload == "w" else 0)
+    assert "process 51 is left alone: process 50 of workload w has the same memory, once is enough" in second.notes
+
+    bench.kernel.processes[50].exit()
+    bench.run(3)
+    second = bench.engine.report(workload)
+
+    assert second is not None
+    assert (second.processes, second.notes[1:]) == (1, ())
+
+
+def test_forked_copies_are_tracked_each(bench: Bench) -> None:
+    for pid in (50, 51):
+        process = app(bench.kernel, pid)
+        process.layout = 7
+        process.write()
+    bench.engine.start(bench.task())
+    bench.run(3)
+
+    assert report(bench).processes == 2
 
 
 def test_a_refusal_of_the_kernel_is_said_and_the_loop_lives(bench: Bench) -> None:

@@ -27,6 +27,16 @@ def test_a_command_may_contain_anything(tmp_path: Path, comm: str) -> None:
     assert process.facts(tree, 9) == ProcessFacts(pid=9, start_time=4711, comm=comm, parent=5)
 
 
+def test_exec_makes_another_process_of_it(tmp_path: Path) -> None:
+    plain = STAT.format(pid=9, comm="sh", flags=0, start=4711).strip()
+    fields = " ".join(str(number) for number in range(30, 53))  # what follows field 29
+    before = process.identity(put(tmp_path, "proc/9/stat", f"{plain} {fields}\n"), 9)
+    after = process.identity(put(tmp_path, "proc/9/stat", f"{plain} {fields.replace('47', '48')}\n"), 9)
+
+    assert before == (9, 4711, (1, 1, 1, 45, 46, 47))
+    assert after != before
+
+
 def test_kernel_thread_and_replaced_program(tmp_path: Path) -> None:
     tree = put(tmp_path, "proc/2/stat", STAT.format(pid=2, comm="kthreadd", flags=0x208040, start=1))
     put(tmp_path, "proc/3/stat", STAT.format(pid=3, comm="containerd", flags=0x400100, start=2))
