@@ -22,7 +22,7 @@ from reconciler.model import EngineTask, Mode, Problem, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
 from reconciler.watch import Watch
-from sysfs import boot, probe
+from sysfs import boot, cgroup, probe
 
 log = logging.getLogger("ebbtide.daemon")
 
@@ -175,12 +175,19 @@ class Daemon:
 
     def status(self) -> Mapping[str, Any]:
         """The last report with the engine's figures of this moment, for the control API."""
-        return dataclasses.asdict(status.with_figures(self.report, self.engine.report))
+        return dataclasses.asdict(self._with_figures())
 
     def refresh(self) -> None:
         """Publish the engine's figures between cycles; nothing else is looked at."""
-        self.report = status.with_figures(self.report, self.engine.report)
+        self.report = self._with_figures()
         self._publish()
+
+    def _with_figures(self) -> Report:
+        return status.with_figures(self.report, self.engine.report, self._sizes)
+
+    def _sizes(self, path: str) -> tuple[int, int]:
+        directory = self.features.cgroup_mount + path
+        return cgroup.usage_bytes(self.places.tree, directory), cgroup.swap_bytes(self.places.tree, directory)
 
     def accessed(self, workload: str, limits: Sequence[float]) -> Mapping[str, Any]:
         """A workload's memory by time since last access; LookupError when nothing tracks it."""

@@ -63,10 +63,19 @@ def pending(cycle: Cycle) -> tuple[str, ...]:
     )
 
 
-def with_figures(report: Report, engine_report: Callable[[str], EngineReport | None]) -> Report:
-    """The same report with what the tracking loops count now."""
-    rows = (replace(row, engine=engine_report(row.id)) if row.engine else row for row in report.workloads)
-    return replace(report, workloads=tuple(rows))
+def with_figures(
+    report: Report, engine_report: Callable[[str], EngineReport | None], sizes: Callable[[str], tuple[int, int]]
+) -> Report:
+    """The same report with what the tracking loops count now; `sizes` gives (usage, swap) of a cgroup in bytes."""
+    return replace(report, workloads=tuple(_with_figures(row, engine_report, sizes) for row in report.workloads))
+
+
+def _with_figures(
+    row: WorkloadReport, engine_report: Callable[[str], EngineReport | None], sizes: Callable[[str], tuple[int, int]]
+) -> WorkloadReport:
+    usage, swap = sizes(row.cgroup) if row.cgroup else (row.usage_bytes, row.swap_bytes)
+    engine = engine_report(row.id) if row.engine else None
+    return replace(row, engine=engine, usage_bytes=usage, swap_bytes=swap)
 
 
 def publish(report: Report, run_dir: Path) -> None:

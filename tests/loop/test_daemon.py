@@ -229,3 +229,11 @@ def test_what_a_workload_runs_with_is_there_to_read(node: Node) -> None:
         (node.state / "workloads.d/a.json").unlink()
         until(lambda: not rendered.exists(), "and goes with its workload")
     assert (node.state / "rendered").stat().st_mode & 0o777 == 0o700
+
+
+def test_sizes_in_the_status_move_while_nothing_else_does(node: Node) -> None:
+    node.classes(HIGH)
+    with node.daemon():
+        until(lambda: node.workload()["state"] == "converged", "the class takes effect")
+        (node.cgroup / "memory.swap.current").write_text("4096\n")
+        until(lambda: node.workload()["swap_bytes"] == 4096, "figures are refreshed between cycles")
