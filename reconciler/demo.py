@@ -1,7 +1,8 @@
 """The main job in a private folder: an exerciser with known hot and cold memory, a class, a record, and the daemon.
 
 What is shown and judged does not come from the daemon: this module looks at the exerciser's memory itself, anonymous
-pages by pagemap's present bit, file pages by mincore(2), which says whether they are in memory at all.
+pages by pagemap's present bit, file pages by mincore(2), which says whether they are in memory at all. Hot pages that are
+taken are back before anybody else can look, so the exerciser looks too, each time just before it touches them.
 """
 
 import json
@@ -26,6 +27,7 @@ IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs", "hugetlbfs"}  # their pages cannot le
 SWAPOUT_SECONDS = 5
 LEFT_ENOUGH, TAKEN_AT_MOST = 0.9, 0.02  # of the cold pages, of the hot pages
 WORKLOAD, CLASS = "demo", "page-out-idle-data"
+TALLY = "taken.json"
 CLASSES = """\
 engine:
   cpupercent: 25
@@ -70,7 +72,7 @@ class Sight:
     """What one look at the exerciser showed."""
 
     resident: tuple[int, ...]  # bytes in memory, for each range
-    major_faults: int  # pages that had to be read back since the first look
+    taken: int  # bytes that the exerciser itself has ever found missing when it was about to touch them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +100,15 @@ class Stage:
     ranges: tuple[Range, ...]
     exerciser: children.Child
     daemon: children.Child
-    first_faults: int
 
     @property
     def run_dir(self) -> Path:
         return self.folder / "run"
 
     def look(self) -> Sight:
-        faults = major_faults(self.tree, self.exerciser.pid) - self.first_faults
         resident = tuple(resident_bytes(self.tree, self.exerciser.pid, each) for each in self.ranges)
-        return Sight(resident=resident, major_faults=faults)
+        tally = json.loads((self.folder / TALLY).read_text())
+        return Sight(resident=resident, taken=sum(each["taken"] for each in tally))
 
     def trouble(self) -> str:
         """Why it cannot go on; "" = it can."""
@@ -118,17 +119,16 @@ class Stage:
 
 
 def judge(ranges: Sequence[Range], sights: Sequence[Sight]) -> Verdict:
-    """Cold memory by the last look; hot memory by the worst look of each range, or by what had to be read back."""
+    """Cold memory by the last look; hot memory by the worst look of each range, or by what the exerciser missed."""
     cold = [index for index, each in enumerate(ranges) if each.role in COLD]
     hot = [index for index, each in enumerate(ranges) if each.role in HOT]
     absent = sum(max(ranges[index].size - sight.resident[index] for sight in sights) for index in hot)
-    read_back = sights[-1].major_faults * exercise.PAGE
     size = sum(ranges[index].size for index in hot)
     return Verdict(
         cold=sum(ranges[index].size for index in cold),
         missed=sum(sights[-1].resident[index] for index in cold),
         hot=size,
-        taken=min(max(absent, read_back), size),
+        taken=min(max(absent, sights[-1].taken), size),
     )
 
 
@@ -146,15 +146,15 @@ def stage(where: Path) -> Iterator[Stage]:
         write_configuration(folder, exerciser.pid, swapping=swapping)
         daemon = children.python(daemon_command(folder), folder / "daemon.log")
         undo.callback(daemon.end)
-        faults = major_faults(tree, exerciser.pid)
-        yield Stage(folder=folder, tree=tree, ranges=ranges, exerciser=exerciser, daemon=daemon, first_faults=faults)
+        yield Stage(folder=folder, tree=tree, ranges=ranges, exerciser=exerciser, daemon=daemon)
 
 
 def exerciser_command(folder: Path, *, swapping: bool) -> list[str]:
     """Cold and hot, anonymous and mapped from a file; without swap anonymous memory has nowhere to go."""
     idle = ["--idle", "64M"] if swapping else []
     mapped = ["--file", f"{folder}/cold:64M", "--hot-file", f"{folder}/hot:32M"]
-    return [exercise.__file__, *idle, "--write", "16M", "--read", "16M", *mapped, "--nohugepage", "--with-parent"]
+    others = ["--tally", f"{folder}/{TALLY}", "--nohugepage", "--with-parent"]
+    return [exercise.__file__, *idle, "--write", "16M", "--read", "16M", *mapped, *others]
 
 
 def truth(exerciser: children.Child) -> tuple[Range, ...]:
@@ -189,11 +189,6 @@ def resident_bytes(tree: Tree, pid: int, each: Range) -> int:
     with pagemap.Pagemap(tree, pid, exercise.PAGE) as opened:
         present = opened.entries(each.start, each.end) >> np.uint64(63)
     return int(np.count_nonzero(present)) * exercise.PAGE
-
-
-def major_faults(tree: Tree, pid: int) -> int:
-    """Field 12 of proc_pid_stat(5); the name in field 2 may hold spaces and parentheses."""
-    return int(tree.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[9])
 
 
 def disk_folder(candidates: Iterable[str], mounts: str) -> Path:

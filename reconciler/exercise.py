@@ -3,7 +3,9 @@
 It needs nothing but Python's standard library and runs as a file of its own (`python3 exercise.py --idle 160M ...`),
 so that a container can be given it. Ranges lie in one reservation, 2 MiB aligned and kept apart by PROT_NONE gaps,
 because the kernel merges neighbours of equal permissions into one VMA. One JSON line says where everything is; then
-the hot ranges are touched, every page of them, until --seconds are over or somebody ends it. It measures nothing.
+the hot ranges are touched, every page of them, until --seconds are over or somebody ends it. It measures nothing but
+this, when it is asked to: with --tally it looks which pages of a hot range are missing just before it touches them.
+Nobody else can see that: a page that was taken is back within a tenth of a second.
 
 Roles: idle (filled once), write, read (touched for ever); file-cold, file-hot (shared read-only file mappings, synced).
 Pages hold random bytes, so that no compressed swap makes them look cheaper than they are.
@@ -27,11 +29,14 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 MAP_FIXED, MAP_NORESERVE = 0x10, 0x4000
 ADVICE = {"never": 15, "always": 14}  # MADV_NOHUGEPAGE, MADV_HUGEPAGE
 PR_SET_PDEATHSIG = 1
+PRESENT = bytes(range(128, 256))  # highest bytes of pagemap's entries with bit 63
+RESIDENT = bytes(range(1, 256, 2))  # mincore's bytes with the lowest bit
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--hugepages", choices=("inherit", *ADVICE), default="inherit", help="madvise all ranges")
     parser.add_argument("--nohugepage", dest="hugepages", action="store_const", const="never", help="the same as never")
     parser.add_argument("--children", type=int, default=0, help="forked children that share the pages and sleep")
+    parser.add_argument("--tally", metavar="PATH", help="write there how much of each hot range was found missing")
     parser.add_argument("--with-parent", action="store_true", help="be killed when the parent ends")
     return parser.parse_args(argv)
 
@@ -159,10 +165,46 @@ def touch(area: Range) -> None:
         bytes(pages)
 
 
-def exercise(hot: list[Range], rate: float, seconds: float) -> None:
+def absent_bytes(area: Range) -> int:
+    """What is not in memory: pages that the next touch must wait for. A file's may be in memory and not mapped."""
+    size = area.end - area.start
+    if not area.path:
+        with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+            entries = os.pread(pagemap.fileno(), size // PAGE * 8, area.start // PAGE * 8)
+        return len(entries[7::8].translate(None, PRESENT)) * PAGE
+    found = ctypes.create_string_buffer(size // PAGE)
+    if libc.mincore(area.start, size, found):
+        code = ctypes.get_errno()
+        raise OSError(code, f"mincore: {os.strerror(code)}")
+    return len(found.raw.translate(None, RESIDENT)) * PAGE
+
+
+class Tally:
+    """Bytes of each hot range that were missing when they were needed: summed up, and told whenever they grow."""
+
+    def __init__(self, path: str | None, hot: list[Range]) -> None:
+        self.path = path
+        self.taken = dict.fromkeys(hot, 0)
+        self.tell()
+
+    def look(self, area: Range) -> None:
+        if self.path and (absent := absent_bytes(area)):
+            self.taken[area] += absent
+            self.tell()
+
+    def tell(self) -> None:
+        """By rename: whoever reads it never sees half of it."""
+        if self.path:
+            with open(f"{self.path}.new", "w") as file:
+                json.dump([{**asdict(area), "taken": taken} for area, taken in self.taken.items()], file)
+            os.replace(f"{self.path}.new", self.path)
+
+
+def exercise(tally: Tally, rate: float, seconds: float) -> None:
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
-        for area in hot:
+        for area in tally.taken:
+            tally.look(area)
             touch(area)
         time.sleep(max(min(now + 1 / rate, end) - time.monotonic(), 0))
 
@@ -200,8 +242,9 @@ def main(argv: list[str]) -> int:
         ranges = prepare(options, made)
         children = fork_children(options.children)
         truth = {"pid": os.getpid(), "page_size": PAGE, "children": children, "ranges": [asdict(r) for r in ranges]}
+        tally = Tally(options.tally, [r for r in ranges if r.role in {"write", "read", "file-hot"}])
         print(json.dumps(truth), flush=True)
-        exercise([r for r in ranges if r.role in {"write", "read", "file-hot"}], options.rate, options.seconds)
+        exercise(tally, options.rate, options.seconds)
     except KeyboardInterrupt:
         return 130
     finally:

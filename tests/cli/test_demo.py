@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reconciler import demo, records
@@ -14,7 +15,7 @@ from reconciler.cli import main
 from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Page
 from reconciler.demo import MIB, Range, Sight
-from reconciler.exercise import PAGE
+from sysfs import advise
 
 ROOT = Path(__file__).parents[2]
 COLD = Range(role="file-cold", start=0, end=100 * MIB)
@@ -22,8 +23,8 @@ HOT = Range(role="write", start=200 * MIB, end=300 * MIB)
 WARM = Range(role="file-hot", start=400 * MIB, end=500 * MIB)
 
 
-def sight(*resident: int, faults: int = 0) -> Sight:
-    return Sight(resident=tuple(each * MIB for each in resident), major_faults=faults)
+def sight(*resident: int, taken: int = 0) -> Sight:
+    return Sight(resident=tuple(each * MIB for each in resident), taken=taken * MIB)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ def sight(*resident: int, faults: int = 0) -> Sight:
         ([sight(0, 98, 97)], True, False),
         ([sight(0, 50, 100), sight(0, 100, 100)], True, False),  # taken for a moment
         ([sight(0, 97, 100), sight(0, 100, 97)], True, False),  # a little here, a little there
-        ([sight(0, 100, 100, faults=4 * MIB // PAGE)], True, True),
-        ([sight(0, 100, 100, faults=5 * MIB // PAGE)], True, False),  # taken and back between two looks
+        ([sight(0, 100, 100, taken=4)], True, True),
+        ([sight(0, 100, 100, taken=5)], True, False),  # taken and back between two looks
     ],
 )
 def test_the_verdict(sights: list[Sight], left: bool, stayed: bool) -> None:
@@ -102,6 +103,29 @@ def test_the_whole_demo() -> None:
     folder = re.search(r"Everything is in (\S+) ", done.stdout)
     assert folder
     assert not os.path.exists(folder[1])
+
+
+@needs_root
+@needs_clear_refs
+def test_a_hot_file_that_is_taken_once_is_seen() -> None:
+    command = [sys.executable, "-u", "-m", "reconciler", "demo"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        told = "".join(iter(running.stdout.readline, "\n"))
+        page_out(int(told.split("(pid ")[1].split(")")[0]), "/hot")
+        words = running.stdout.read()
+
+    assert running.returncode == 1, words
+    assert "good  cold memory" in words
+    assert "BAD   hot memory:  32M of 64M was taken wrongly" in words
+
+
+def page_out(pid: int, file: str) -> None:
+    """As a policy would that takes a hot mapping for a cold one."""
+    (line,) = [each for each in Path(f"/proc/{pid}/maps").read_text().splitlines() if each.endswith(file)]
+    start, end = (np.array([int(each, 16)], np.uint64) for each in line.split()[0].split("-"))
+    with advise.Target(pid) as target:
+        assert target.page_out(start, end) == int(end[0] - start[0])
 
 
 @needs_root
