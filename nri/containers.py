@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nri import api_pb2 as api
-from reconciler import inventory, knobs
+from reconciler import classification, inventory, knobs
 from reconciler.model import Knob, Workload, WorkloadState
 
-_DOMAIN = ".nri.io"  # annotations of node resource plugins; the others can be large, and say nothing to us
+_MOST_LABELS = 100  # a record must stay small, whatever is written into a pod
 
 
 def workload(pod: api.PodSandbox, container: api.Container, boot_id: str) -> Workload:
@@ -23,8 +23,8 @@ def workload(pod: api.PodSandbox, container: api.Container, boot_id: str) -> Wor
         sandbox=container.pod_sandbox_id or pod.id,
         cgroups_path=container.linux.cgroups_path,
         state=WorkloadState.PENDING,
-        annotations=_ours(pod.annotations),
-        labels=dict(pod.labels),
+        annotations=classification.vocabulary(pod.annotations, container.name),
+        labels={key: classification.shortened(value) for key, value in sorted(pod.labels.items())[:_MOST_LABELS]},
         memory_limit=limit(container.linux.resources),
         runtime_values=runtime_values(container.linux.resources),
         boot_id=boot_id,
@@ -98,7 +98,3 @@ def continued(fresh: Workload, known: Workload | None) -> Workload:
         adjusted=known.adjusted,
         problems=known.problems,
     )
-
-
-def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in annotations.items() if key.partition("/")[0].endswith(_DOMAIN)}

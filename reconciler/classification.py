@@ -28,6 +28,9 @@ from reconciler.model import (
 MEMTIERD = "memtierd.nri.io"
 MEMORY_QOS = "memory-qos.nri.io"
 _SUFFIXES = (MEMTIERD, MEMORY_QOS)  # the first wins where both say something
+_KNOWN = frozenset({"class", *Knob})
+_MOST_UNKNOWN = 20  # words that are worth a warning; who writes pods must not fill our disk and time
+_LONGEST_KEY, _LONGEST_VALUE = 320, 1000  # Kubernetes allows keys of 317; no sensible value is that long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +68,38 @@ def classify(workload: Workload, table: ClassTable) -> Classified:
     return Classified(memory_class=_combined(classes), settings=settings, problems=problems)
 
 
+def vocabulary(annotations: Mapping[str, str], container: str) -> dict[str, str]:
+    """What is worth keeping: annotations in our words for this container, and of unknown words enough to warn of."""
+    ours = {key: value for key, value in annotations.items() if len(key) <= _LONGEST_KEY and _suffix(key, container)}
+    unknown = sorted(key for key in ours if _name(key, _suffix(key, container)) not in _KNOWN)
+    for key in unknown[_MOST_UNKNOWN + 1 :]:
+        del ours[key]
+    return {key: shortened(value) for key, value in ours.items()}
+
+
+def shortened(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}..."
+
+
+def _suffix(key: str, container: str) -> str:
+    """Whose vocabulary it is, "" if nobody's or about another container."""
+    label, slash, name = key.partition("/")
+    if slash and name != container:
+        return ""
+    return next((suffix for suffix in _SUFFIXES if label.endswith(f".{suffix}")), "")
+
+
+def _name(key: str, suffix: str) -> str:
+    return key.partition("/")[0].removesuffix(f".{suffix}")
+
+
 def _words(workload: Workload) -> dict[tuple[str, str], _Word]:
     """By (name, suffix): what the pod says of this container, the container's own annotation over the pod's."""
     found: dict[tuple[str, str], _Word] = {}
     for key, value in sorted(workload.annotations.items(), key=lambda item: "/" in item[0]):
-        label, _, container = key.partition("/")
-        suffix = next((suffix for suffix in _SUFFIXES if label.endswith(f".{suffix}")), "")
-        if suffix and ("/" not in key or container == workload.container):
-            name = label.removesuffix(f".{suffix}")
+        suffix = _suffix(key, workload.container)
+        if suffix:
+            name = _name(key, suffix)
             found[name, suffix] = _Word(key=key, name=name, suffix=suffix, value=value)
     return found
 
@@ -148,9 +175,9 @@ def _settings(
 ) -> tuple[tuple[Setting, ...], list[Problem]]:
     allowed = {*table.nri.allow_annotations, *table.nri.unified_annotations}
     found: dict[Knob, Setting] = {}
-    problems = []
+    problems = _unknown_words([word for word in words.values() if word.name not in _KNOWN], workload)
     for word in _in_order(words.values()):
-        problem = _not_ours(word, allowed, workload)
+        problem = _not_allowed(word, allowed, workload)
         if problem is None and word.value:  # "" takes a pod's value back for one container
             problem = _add(found, word, workload)
         problems += [problem] if problem else []
@@ -159,7 +186,7 @@ def _settings(
 
 def _in_order(words: Iterable[_Word]) -> list[_Word]:
     """Later ones win: memory-qos before memtierd, for the pod before for the container."""
-    files = [word for word in words if word.name != "class"]
+    files = [word for word in words if word.name in set(Knob)]
     return sorted(files, key=lambda word: ("/" in word.key, -_SUFFIXES.index(word.suffix), word.key))
 
 
@@ -176,10 +203,19 @@ def _add(found: dict[Knob, Setting], word: _Word, workload: Workload) -> Problem
     return None
 
 
-def _not_ours(word: _Word, allowed: Iterable[str], workload: Workload) -> Problem | None:
-    if word.name not in set(Knob):
-        known = ("class", *Knob)
-        return _ignored(word, workload, f"{word.name!r} is not known", _suggestion(word.name, known, ""))
+def _unknown_words(words: Iterable[_Word], workload: Workload) -> list[Problem]:
+    unknown = sorted(words, key=lambda word: word.key)
+    problems = [
+        _ignored(word, workload, f"{word.name!r} is not known", _suggestion(word.name, _KNOWN, ""))
+        for word in unknown[:_MOST_UNKNOWN]
+    ]
+    for word in unknown[_MOST_UNKNOWN : _MOST_UNKNOWN + 1]:
+        why = f"{word.name!r} is not known, nor are others behind it"
+        problems.append(_ignored(word, workload, why, "too many to name them all"))
+    return problems
+
+
+def _not_allowed(word: _Word, allowed: Iterable[str], workload: Workload) -> Problem | None:
     if word.name not in allowed:
         hint = f"an administrator may allow it: nri: {{allowannotations: [{word.name}]}} in a class file"
         return _ignored(word, workload, f"pods are not allowed to set {word.name}", hint)

@@ -235,7 +235,7 @@ class Workload:
     pids: tuple[int, ...] = ()  # hand-written records on systems without cgroup v2
     state: WorkloadState = WorkloadState.LIVE
     class_name: str | None = None  # hand-written or static; None = see the annotations
-    annotations: Mapping[str, str] = field(default_factory=dict)  # of the pod, as given
+    annotations: Mapping[str, str] = field(default_factory=dict)  # of the pod, in our words
     labels: Mapping[str, str] = field(default_factory=dict)
     memory_limit: int | None = None  # bytes, from the runtime; None = no limit
     runtime_values: Mapping[str, str] = field(default_factory=dict)  # knob -> what the runtime alone would have set

@@ -6,6 +6,7 @@ never seen half done by a process of the same boot. So writing one takes well un
 """
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from reconciler.model import Problem, Severity, Workload
 FOLDER = "workloads.d"
 SUFFIXES = (".json", ".yaml", ".yml")
 _LARGEST = 1 << 20
+_OURS = re.compile(r"([0-9a-f]{64})\.json\Z")  # container ids, and nobody calls a file of theirs that
 
 
 def folder(state_dir: str) -> str:
@@ -76,12 +78,20 @@ def prune(state_dir: str, keep: frozenset[str], boot_id: str) -> tuple[str, ...]
     """Remove records of `ebbtide nri` that are not in `keep` or are of another boot; the ids that went."""
     gone = []
     for path in _paths(state_dir):
-        found = read(path)
-        if not isinstance(found, Workload) or found.writer != inventory.WRITER:
-            continue  # a person's file, even a broken one, is a person's to remove
-        if (found.id not in keep or found.boot_id != boot_id) and remove(state_dir, found.id):
-            gone.append(found.id)
+        ident = _stale(path, keep, boot_id)
+        if ident and remove(state_dir, ident):
+            gone.append(ident)
     return tuple(gone)
+
+
+def _stale(path: str, keep: frozenset[str], boot_id: str) -> str:
+    """The id to remove, if any. A person's file, even a broken one, is a person's to remove."""
+    found = read(path)
+    if not isinstance(found, Workload):
+        ours = _OURS.match(os.path.basename(path))
+        return ours[1] if ours and ours[1] not in keep else ""
+    stale = found.id not in keep or found.boot_id != boot_id
+    return found.id if stale and found.writer == inventory.WRITER else ""
 
 
 def path_of(state_dir: str, workload_id: str) -> str:

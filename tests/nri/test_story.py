@@ -257,6 +257,24 @@ def test_an_unknown_class_starts_unmanaged_with_a_problem(
     assert "\n" not in lines[0]
 
 
+def test_an_endless_list_of_annotations_costs_no_more_than_a_long_one(host: Host, place: Place) -> None:
+    """Whoever may create pods must not fill the disk, or make the runtime wait."""
+    unknown = {f"memory.hihg{number:04}.memtierd.nri.io": "x" * 40 for number in range(6000)}
+    others = {"class.memtierd.nri.io/other": "x", "note.nri.io": "x", "class.memory-qos.nri.io": "y" * 100_000}
+    here = pod(unknown | others | {"class.memtierd.nri.io": "swap-idle-data"})
+    here.labels.update({f"label{number}": "x" * 500 for number in range(2000)})
+    host.handshake()
+
+    host.create(here, container("f00d", here))
+    host.settle()
+
+    record = place.records()["f00d"]
+    assert {"class.memtierd.nri.io", "class.memory-qos.nri.io"} <= record.annotations.keys()
+    assert not {"class.memtierd.nri.io/other", "note.nri.io"} & record.annotations.keys()
+    assert len(record.problems) == 22  # the class, 20 words, and that there are more
+    assert Path(record.source).stat().st_size < 200_000
+
+
 def test_an_unknown_class_can_be_made_to_stop_the_container(host: Host, place: Place) -> None:
     place.with_table(replace(TABLE, nri=NriSettings(on_error=OnError.REJECT)))
     here = pod({"class.memtierd.nri.io": "swap-idel-data"})

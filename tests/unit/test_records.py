@@ -104,6 +104,18 @@ def test_remove_says_whether_there_was_one(tmp_path: Path) -> None:
     assert [records.remove(str(tmp_path), MINE.id), records.remove(str(tmp_path), MINE.id)] == [True, False]
 
 
+def test_prune_removes_what_only_we_can_have_written(tmp_path: Path) -> None:
+    """A record that cannot be read would be complained about for ever."""
+    where = state(tmp_path)
+    for name in ("a" * 64, "b" * 64, "torn"):
+        (tmp_path / "workloads.d" / f"{name}.json").write_text("{")
+
+    gone = records.prune(where, frozenset({"b" * 64}), "now")
+
+    assert gone == ("a" * 64,)
+    assert sorted(os.listdir(tmp_path / "workloads.d")) == [f"{'b' * 64}.json", "torn.json"]
+
+
 def test_prune_removes_our_own_only(tmp_path: Path) -> None:
     where = state(tmp_path, db__yaml="{name: db, cgroup: /db}", torn__json="{")
     records.write(where, MINE)
