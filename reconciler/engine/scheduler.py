@@ -91,13 +91,20 @@ class Scheduler:
         try:
             deadline = job.run()
         except Exception as error:  # noqa: BLE001 the one guard of a loop: whatever it was, it is reported
-            if not job.removed:
-                self.remove(job.key)
+            if self._retire(job):
                 self._died(job.key, error)
             return
         with self._changed:
             if not job.removed and not self._closed:
                 self._push(job, deadline)
+
+    def _retire(self, job: _Job) -> bool:
+        """Whether it still counted: a removed job's successor of the same key must not pay for it."""
+        with self._changed:
+            counted = not job.removed
+            if counted:
+                self._drop(job.key)
+        return counted
 
     def _push(self, job: _Job, deadline: float) -> None:
         heapq.heappush(self._heap, (deadline, next(self._numbers), job))

@@ -120,10 +120,11 @@ class Session:
 
     def run(self) -> float:
         """Do what is due; returns the next deadline."""
-        with self._busy:
-            deadline = NEVER if self._stopped else self._run()
-        self._close_if_stopped()
-        return deadline
+        try:
+            with self._busy:
+                return NEVER if self._stopped else self._run()
+        finally:
+            self._close_if_stopped()
 
     def _run(self) -> float:
         now = self._around.clock()

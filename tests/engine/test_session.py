@@ -326,6 +326,24 @@ def test_stop_and_start_again(bench: Bench) -> None:
     assert bench.engine.running() == {"w": task}
 
 
+def test_a_loop_that_fails_while_it_is_being_stopped_leaves_nothing_behind(bench: Bench) -> None:
+    app(bench.kernel)
+
+    def stop_and_fail() -> None:
+        bench.engine.stop("w")
+        raise RuntimeError("why")
+
+    bench.kernel.before = stop_and_fail
+    bench.engine.start(bench.task())
+    bench.run(6)
+    bench.engine.start(replace(bench.task(), workload="other"))
+    bench.run(1)
+    other = bench.engine.report("other")
+
+    assert other is not None
+    assert (other.processes, other.notes[1:]) == (1, ())
+
+
 def test_the_idle_bitmap_finds_pages_not_mappings(kernel: FakeKernel) -> None:
     kernel.idle_bitmap()
     works = Feature(name="idle-page", works=True, detail="")
