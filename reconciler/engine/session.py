@@ -34,6 +34,7 @@ from sysfs.tree import Tree
 KINDS: Mapping[str, Kind] = {"anon": Kind.ANON, "file": Kind.FILE}
 NEVER = float("inf")
 _BRAKE_CHECK_S = 1.0
+_LONGEST_WAIT_S = 2.0  # then the budget is asked again: it may have been raised
 
 _log = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ class Session:
     # -- what was used -----------------------------------------------------------------------------------------------
 
     def _scan_or_wait(self, now: float) -> None:
-        if wait := self._around.budget.wait():
+        if wait := min(self._around.budget.wait(), _LONGEST_WAIT_S):
             self._scanning.due = now + wait
             self._stretched += wait
             return

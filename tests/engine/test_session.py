@@ -1,5 +1,6 @@
 """One workload's loop, from its processes to verified page-out, on a fake kernel."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -285,20 +286,36 @@ def test_routines_hand_over_memtierds_table(bench: Bench) -> None:
     assert bench.engine.accessed("w", (0, 1, 0)).text() == text
 
 
-def test_scanning_stays_within_the_cpu_budget(kernel: FakeKernel) -> None:
+def half_seconds() -> Callable[[], float]:
+    """Every other call ends a scan: half a second each."""
     ticks = iter(range(1_000_000))
+    return lambda: next(ticks) * 0.5
 
-    def clock() -> float:
-        return next(ticks) * 0.5  # every other call ends a scan: half a second each
 
+def test_scanning_stays_within_the_cpu_budget(kernel: FakeKernel) -> None:
     app(kernel)
-    bench = Bench(kernel, settings=EngineSettings(cpu_percent=10), cpu_clock=clock)
+    bench = Bench(kernel, settings=EngineSettings(cpu_percent=10), cpu_clock=half_seconds())
     bench.engine.start(bench.task())
     bench.run(60)
     said = report(bench)
 
     assert 8 <= said.scans <= 14, "a tenth of a CPU allows a scan of half a second every five"
     assert any("put off" in note for note in said.notes)
+    bench.engine.close()
+
+
+@pytest.mark.parametrize("before", [0, 0.1])
+def test_a_larger_cpu_budget_counts_at_once(kernel: FakeKernel, before: float) -> None:
+    app(kernel)
+    bench = Bench(kernel, settings=EngineSettings(cpu_percent=before), cpu_clock=half_seconds())
+    bench.engine.start(bench.task())
+    bench.run(30)
+    scans = report(bench).scans
+    bench.engine.update(bench.features, EngineSettings(cpu_percent=100))
+    bench.run(10)
+
+    assert scans == 0, "the first look at the process was too much already"
+    assert report(bench).scans >= 5
     bench.engine.close()
 
 
