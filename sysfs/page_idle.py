@@ -18,8 +18,9 @@ from sysfs import errors
 from sysfs.tree import Tree
 
 BITMAP, FLAGS = "/sys/kernel/mm/page_idle/bitmap", "/proc/kpageflags"
-_LRU, _HEAD, _TAIL = np.uint64(1 << 5), np.uint64(1 << 15), np.uint64(1 << 16)
-_BLOCK = np.uint64(512)  # pages; folios are naturally aligned and at most this long (2 MiB of 4 KiB pages)
+_LRU, _TAIL = np.uint64(1 << 5), np.uint64(1 << 16)
+_SMALL_BLOCK = 16  # pages; folios are naturally aligned, and most are no longer than this
+_AT_ONCE = 1 << 15  # pages whose flags are held at a time while heads are looked for
 _GAP = 8  # unwanted words that are cheaper to read than another system call
 
 Pages = NDArray[np.uint64]
@@ -28,7 +29,8 @@ Pages = NDArray[np.uint64]
 class PageIdle:
     """The bitmap and the page flags, open."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, page_size: int = 4096) -> None:
+        self._block = page_size // 8  # pages of the longest folio: what a page of page table entries maps
         self._bitmap = tree.open(BITMAP, write=True)
         try:
             self._flags = tree.open(FLAGS)
@@ -72,21 +74,33 @@ class PageIdle:
 
     def _heads(self, pages: Pages) -> tuple[Pages, NDArray[np.bool_]]:
         """Each page's head (itself, if it is no tail), and whether that is on an LRU list."""
-        flags = self._gather(self._flags.fileno(), pages)
-        heads, tails = pages.copy(), (flags & _TAIL) != 0
-        if tails.any():
-            heads[tails], flags[tails] = self._heads_of_tails(pages[tails])
-        return heads, (flags & _LRU) != 0
+        mine, back = np.unique(pages, return_inverse=True)
+        heads, flags = self._resolve(mine, self._gather(self._flags.fileno(), mine))
+        return heads[back], (flags[back] & _LRU) != 0
 
-    def _heads_of_tails(self, tails: Pages) -> tuple[Pages, Pages]:
-        blocks = np.unique(tails // _BLOCK)
-        pages = np.add.outer(blocks * _BLOCK, np.arange(int(_BLOCK)).astype(np.uint64)).ravel()
-        flags = self._gather(self._flags.fileno(), pages).reshape(-1, int(_BLOCK))
-        index = np.where(flags & _HEAD != 0, np.arange(int(_BLOCK)), 0)
-        nearest = np.maximum.accumulate(index, axis=1)
-        row, column = np.searchsorted(blocks, tails // _BLOCK), (tails % _BLOCK).astype(np.intp)
-        head = nearest[row, column]
-        return blocks[row] * _BLOCK + head.astype(np.uint64), flags[row, head]
+    def _resolve(self, pages: Pages, flags: Pages) -> tuple[Pages, Pages]:
+        """Heads of sorted pages: mostly they are among them, else ever larger surroundings are read."""
+        index = np.arange(len(pages))
+        nearest = _before(flags)
+        beside = (pages - pages[nearest]).astype(np.int64) == index - nearest  # nothing is missing in between
+        found = ((flags[nearest] & _TAIL) == 0) & beside
+        heads, flags = pages[nearest], flags[nearest]
+        for size in (_SMALL_BLOCK, self._block):
+            missing = np.flatnonzero(~found)
+            for at in range(0, len(missing), _AT_ONCE // size):
+                some = missing[at : at + _AT_ONCE // size]
+                heads[some], flags[some] = self._within_blocks(pages[some], size)
+            found[missing] = (flags[missing] & _TAIL) == 0
+        return heads, flags
+
+    def _within_blocks(self, pages: Pages, size: int) -> tuple[Pages, Pages]:
+        """The nearest page before each that is no tail, or its block's first page if all are."""
+        blocks = np.unique(pages // np.uint64(size))
+        around = np.add.outer(blocks * np.uint64(size), np.arange(size).astype(np.uint64)).ravel()
+        flags = self._gather(self._flags.fileno(), around).reshape(-1, size)
+        row, column = np.searchsorted(blocks, pages // np.uint64(size)), (pages % np.uint64(size)).astype(np.intp)
+        head = _before(flags)[row, column]
+        return blocks[row] * np.uint64(size) + head.astype(np.uint64), flags[row, head]
 
     def _gather(self, descriptor: int, words: Pages) -> Pages:
         """The 64-bit words with these indexes, read in runs; what lies beyond the end of memory reads as 0."""
@@ -99,6 +113,13 @@ class PageIdle:
             within = index < len(data)
             values[first:last][within] = data[index[within]]
         return values[back]
+
+
+def _before(flags: Pages) -> NDArray[np.intp]:
+    """For each page the index (in its row) of the nearest one up to it that is no tail, 0 if there is none."""
+    index = np.where((flags & _TAIL) == 0, np.arange(flags.shape[-1]), 0)
+    result: NDArray[np.intp] = np.maximum.accumulate(index, axis=-1)
+    return result
 
 
 def _words(pages: Pages) -> tuple[Pages, Pages]:

@@ -1,5 +1,6 @@
 """The idle bitmap: exactly our bits, and the heads of huge pages."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,36 @@ def test_a_tail_takes_the_mark_of_its_head(kernel: FakeKernel, head: int, size: 
     assert not quiet.any()
     assert used.all(), "also a region that holds only tails is in use"
     assert again.tolist() == [head]
+
+
+@pytest.mark.parametrize(("head", "size"), [(2048, 2048), (4096 + 16, 16)])
+def test_larger_pages_have_longer_folios(kernel: FakeKernel, head: int, size: int) -> None:
+    """With pages of 16 KiB a huge page is 2048 of them."""
+    kernel.idle_bitmap(flags({head: size}))
+    with PageIdle(kernel.tree, page_size=16384) as idle:
+        idle.mark_heads(pages(head + size - 1))
+
+    assert kernel.idle() == {head}
+
+
+def test_scattered_tails_need_little_memory(kernel: FakeKernel) -> None:
+    """One tail in each of many folios, as the page cache has them: their surroundings are not all held at once."""
+    number, size = 2048, 512
+    kernel.idle_bitmap()
+    table = np.full((number, size), TAIL, np.uint64)
+    table[:, 0] = LRU | HEAD
+    (kernel.root / "proc/kpageflags").write_bytes(table.tobytes())
+    (kernel.root / "sys/kernel/mm/page_idle/bitmap").write_bytes(bytes(number * size // 8))
+    heads = np.arange(number).astype(np.uint64) * np.uint64(size)
+    with PageIdle(kernel.tree) as idle:
+        tracemalloc.start()
+        found, again = idle.accessed(heads + np.uint64(size - 1))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert found.all()
+    assert again.tolist() == heads.tolist()
+    assert peak < table.nbytes
 
 
 def test_pages_on_no_list_say_nothing(kernel: FakeKernel) -> None:

@@ -29,7 +29,7 @@ class IdlePage:
 
     def __init__(self, tree: Tree, surveyor: Surveyor) -> None:
         self._tree, self._page_size = tree, surveyor.page_size
-        self._idle = PageIdle(tree)
+        self._idle = PageIdle(tree, surveyor.page_size)
         self._again: list[Pages] = []
 
     def begin(self, known: Process) -> None:
