@@ -1,8 +1,8 @@
 """The main job in a private folder: an exerciser with known hot and cold memory, a class, a record, and the daemon.
 
 What is shown and judged does not come from the daemon: this module looks at the exerciser's memory itself, anonymous
-pages by pagemap's present bit, file pages by mincore(2), which says whether they are in memory at all. Hot pages that are
-taken are back before anybody else can look, so the exerciser looks too, each time just before it touches them.
+pages by pagemap's present bit, file pages by mincore(2), which says whether they are in memory at all. Hot pages that
+are taken are back before anybody else can look, so the exerciser looks too, each time just before it touches them.
 """
 
 import json

@@ -4,6 +4,7 @@ All values are frozen and printable. Mappings inside them are treated as read-on
 (`_bytes`, `_ms`, `_pages`); a cgroup is a path below the cgroup v2 mount with a leading "/".
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -314,6 +315,10 @@ class EngineTask:
     pids: tuple[int, ...] = ()
     brakes: BrakeLimits = BrakeLimits()
     named: bool = False  # the never-managed list does not apply: it was named
+
+    def fingerprint(self) -> str:
+        """The same in every process for equal tasks, and short: for reports."""
+        return hashlib.sha256(repr(self).encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

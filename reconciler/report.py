@@ -24,6 +24,7 @@ class EngineReport:
 
     tracker: str
     policy: str = "age"
+    task: str = ""  # fingerprint of the EngineTask that runs
     processes: int = 0
     regions: int = 0
     scans: int = 0

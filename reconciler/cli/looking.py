@@ -12,17 +12,20 @@ from reconciler.baseline import Baseline
 from reconciler.cli import daemon_link
 from reconciler.cli.failure import Failure
 from reconciler.cli.options import Options
-from reconciler.model import Desired, EngineTask
-from reconciler.report import Report
+from reconciler.model import AgeConfig, Desired, EngineConfig, EngineTask
+from reconciler.report import EngineReport, Report
 from sysfs import boot, capture
 from sysfs.tree import Tree
+
+UNKNOWN = EngineConfig(policy=AgeConfig(interval_ms=0))
+"""Of a loop that runs with something else than what is wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looked:
     look: gather.Look
     known: Known
-    report: Report | None  # of the running daemon
+    report: Report | None = None  # of the running daemon
 
 
 @contextmanager
@@ -56,19 +59,26 @@ def now(common: Options) -> Iterator[Looked]:
         known = gather.known_of(Baseline(where.state_dir, boot.boot_id(kernel)), where)
         seen = gather.look(where, known, remembered=lastgood.load(where.state_dir))
         report = daemon_link.report(common) if not kernel.root else None
-        observed = gather.with_engines(seen.observed, running(seen.desired, report))
-        yield Looked(look=replace(seen, observed=observed), known=known, report=report)
+        yield with_loops(Looked(look=seen, known=known), report)
+
+
+def with_loops(looked: Looked, report: Report | None) -> Looked:
+    look = looked.look
+    observed = gather.with_engines(look.observed, running(look.desired, report))
+    return replace(looked, look=replace(look, observed=observed), report=report)
 
 
 def running(desired: Desired, report: Report | None) -> Mapping[str, EngineTask]:
-    """Loops that are as wanted: the daemon restarts one within a cycle when its task changes."""
+    """The daemon's loops. Its report has only the fingerprint of a task: one that is not the wanted one is unknown."""
     loops = {workload.id: workload.engine for workload in report.workloads} if report else {}
-    result = {}
-    for key, wanted in desired.workloads.items():
-        loop = loops.get(key)
-        if wanted.engine and loop and not loop.error and loop.tracker == wanted.engine.tracker:
-            result[key] = wanted.engine
-    return result
+    wanted = {key: each.engine for key, each in desired.workloads.items()}
+    return {key: _task(key, loop, wanted.get(key)) for key, loop in loops.items() if loop and not loop.error}
+
+
+def _task(workload: str, loop: EngineReport, wanted: EngineTask | None) -> EngineTask:
+    if wanted is not None and loop.task == wanted.fingerprint():
+        return wanted
+    return EngineTask(workload=workload, tracker=loop.tracker, config=UNKNOWN)
 
 
 def names(look: gather.Look) -> dict[str, str]:

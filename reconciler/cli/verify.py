@@ -13,7 +13,16 @@ from reconciler.cli import looking, options, plan, render, select
 from reconciler.cli.failure import Exit
 from reconciler.cli.looking import Looked
 from reconciler.cli.render import RED, YELLOW, Column, Page
-from reconciler.model import DesiredWorkload, Mode, ObservedWorkload, Origin, Problem, Severity, WorkloadState
+from reconciler.model import (
+    DesiredWorkload,
+    EngineTask,
+    Mode,
+    ObservedWorkload,
+    Origin,
+    Problem,
+    Severity,
+    WorkloadState,
+)
 
 GONE = ObservedWorkload(inode=0)
 COLUMNS = (
@@ -68,8 +77,15 @@ def differences(looked: Looked, wanted: DesiredWorkload) -> Iterator[Difference]
         now = seen.knobs.get(knob) or seen.unreadable.get(knob) or "missing"
         if now != value:
             yield _difference(wanted, knob, now, value)
-    if wanted.engine and looked.look.observed.engines.get(wanted.workload.id) != wanted.engine:
-        yield _difference(wanted, "engine", "not running", f"age by {wanted.engine.tracker}")
+    running = looked.look.observed.engines.get(wanted.workload.id)
+    if running != wanted.engine:
+        yield _difference(
+            wanted, "engine", _loop(running), f"age by {wanted.engine.tracker}" if wanted.engine else "none"
+        )
+
+
+def _loop(running: EngineTask | None) -> str:
+    return f"age by {running.tracker}, configured otherwise" if running else "not running"
 
 
 def expected(wanted: DesiredWorkload, seen: ObservedWorkload, known: Known) -> bool:

@@ -95,6 +95,7 @@ class Session:
         data = [regions.data_pages(each.regions) for each in known]
         return EngineReport(
             tracker=self.task.tracker,
+            task=self.task.fingerprint(),
             processes=len(known),
             regions=sum(len(each.regions) for each in known),
             scans=self._scans,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli.options import Options
 from tests.cli import kernel_tree
 from tests.cli.node import Node, Outcome
 
@@ -35,6 +36,13 @@ class Machine:
         kernel_tree.write(self.classes, CLASS)
         record = {"id": "db-1", "cgroup": "/shop/db", "class": "roomy"}
         kernel_tree.write(node.state / "workloads.d" / "db-1.json", json.dumps(record))
+
+    @property
+    def options(self) -> Options:
+        """The same options as a value."""
+        places = (str(self.classes.parent),)
+        state, run = str(self.node.state), str(self.node.run)
+        return Options(root=str(self.root), config_dirs=places, state_dir=state, run_dir=run)
 
     def ebbtide(self, verb: str, *words: str) -> Outcome:
         return self.node.ebbtide(verb, "--root", str(self.root), "--config-dir", str(self.classes.parent), *words)

@@ -2,13 +2,24 @@
 
 import json
 import re
+import subprocess
+import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from reconciler import plan
+from reconciler.actions import StartEngine, StopEngine
+from reconciler.cli import looking, steps, verify
+from reconciler.model import AgeConfig, Desired, EngineConfig, EngineTask
+from reconciler.report import EngineReport
 from tests.cli import kernel_tree
 from tests.cli.conftest import Machine
-from tests.cli.node import conforms
+from tests.cli.node import conforms, report, workload
 
+ROOT = Path(__file__).parents[2]
 HIGH = str(64 << 20)
 
 
@@ -93,6 +104,49 @@ def test_verify_misses_a_loop_that_no_daemon_runs(machine: Machine) -> None:
 
     conforms("verify", document)
     assert not document["verified"]
+
+
+TASK = EngineTask(workload="db-1", config=EngineConfig(policy=AgeConfig(interval_ms=1000)), tracker="referenced")
+LOOP = EngineReport(tracker="referenced", task=TASK.fingerprint())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "loop", "now", "actions"),
+    [
+        (TASK, LOOP, [], []),
+        (TASK, replace(LOOP, task="another"), ["age by referenced, configured otherwise"], ["stop", "start"]),
+        (TASK, replace(LOOP, error="died"), ["not running"], ["start"]),
+        (TASK, None, ["not running"], ["start"]),
+        (None, LOOP, ["age by referenced, configured otherwise"], ["stop"]),
+        (None, None, [], []),
+    ],
+)
+def test_a_loop_is_known_by_all_that_it_was_told(
+    machine: Machine, wanted: EngineTask | None, loop: EngineReport | None, now: list[str], actions: list[str]
+) -> None:
+    machine.set(high=HIGH, swap_max="max")
+    with looking.now(machine.options) as looked:
+        (found,) = looked.look.desired.workloads.values()
+        desired = Desired(workloads={"db-1": replace(found, engine=wanted)})
+        look = replace(looked.look, desired=desired)
+        seen = looking.with_loops(replace(looked, look=look), report(workload(id="db-1", engine=loop)))
+
+    decided = plan.plan(desired, seen.look.observed, seen.known, 0.0)
+    assert [each.now for each in verify.differences(seen, desired.workloads["db-1"])] == now
+    assert [
+        steps.of(action).action for action in decided.actions if isinstance(action, StartEngine | StopEngine)
+    ] == actions
+
+
+def test_equal_tasks_have_equal_fingerprints_in_every_process() -> None:
+    code = "from reconciler.model import *; print(EngineTask(workload='w', config=EngineConfig(policy=AgeConfig("
+    code += "interval_ms=5, page_types=('anon', 'file'))), tracker='referenced', cgroups=('/a', '/b')).fingerprint())"
+    seen = {
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    }
+
+    assert len(seen) == 1
 
 
 def test_verify_expects_nothing_of_what_was_released(machine: Machine) -> None:

@@ -40,6 +40,7 @@ def test_the_idle_mapping_leaves_and_the_used_one_stays(bench: Bench) -> None:
     assert {(first, last) for _, first, last in bench.kernel.advised} == {(64, 96)}
     assert pages(said.paged_out_bytes) == pages(said.advised_bytes) == 32
     assert (said.brake, said.error, said.processes) == ("", "", 1)
+    assert said.task == bench.task().fingerprint()
 
 
 def test_memory_that_is_swapped_out_completely_still_counts(bench: Bench) -> None:
