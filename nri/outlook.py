@@ -5,11 +5,11 @@ Read anew for every decision, because a class file may have changed a moment ago
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nri.adjust import View
-from reconciler import classes, classfiles, logfmt, released, schemas
+from reconciler import classes, logfmt, released, schemas
 from reconciler.declarations import ClassText
 from reconciler.model import Features
 from sysfs import boot, cgroup
@@ -78,14 +78,16 @@ def features(tree: Tree) -> Features:
     return Features(kernel=boot.kernel(tree), page_size=size, cgroup_mount=mount, knobs=knobs)
 
 
-def class_reader(class_dirs: Sequence[str], remembered: Mapping[str, classes.ParsedFile]) -> ReadClasses:
+def class_reader(
+    find: Callable[[], tuple[ClassText, ...]], remembered: Mapping[str, classes.ParsedFile]
+) -> ReadClasses:
     """The loader that the daemon uses, too; a file that breaks keeps its last good version."""
     texts: tuple[ClassText, ...] | None = None
     files = remembered
 
     def read() -> classes.Loaded | None:
         nonlocal texts, files
-        found = classfiles.read(class_dirs)
+        found = find()
         if found == texts:
             return None
         texts = found

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import ParamSpec
 
 from nri.plugin import Changes
-from reconciler import files, logfmt, records
+from reconciler import classfiles, files, logfmt, records
 
 log = logging.getLogger("ebbtide.nri")
 
 P = ParamSpec("P")
-PREFIX = "zz-nri-"  # behind all drop-ins, because what the runtime was given by name wins
+PREFIX = "zz-nri-"
 
 
 class Store:
@@ -25,7 +25,7 @@ class Store:
         self._state_dir = state_dir
         self._boot_id = boot_id
         plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", f"{index}-{name}")
-        self._published = os.path.join(state_dir, "classes.d", f"{PREFIX}{plain}.yaml")
+        self._published = os.path.join(classfiles.handed_folder(state_dir), f"{PREFIX}{plain}.yaml")
 
     def perform(self, changes: Changes) -> None:
         """Each step for itself: one that fails must not keep the others from being done."""
@@ -46,8 +46,9 @@ class Store:
             path = os.path.join(folder, name)
             if name.startswith(PREFIX) and (path != self._published or not text):
                 os.unlink(path)
-        if text and _read(self._published) != text:
-            files.write_atomically(Path(self._published), text)
+        whole = classfiles.handed(text, self._boot_id())
+        if text and _read(self._published) != whole:
+            files.write_atomically(Path(self._published), whole)
             log.info(logfmt.line("event=published", path=self._published, bytes=len(text)))
 
     def _try(self, what: str, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:

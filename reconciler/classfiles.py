@@ -2,7 +2,8 @@
 
 The same file name in a higher directory replaces the whole file; an empty one, or a link to /dev/null, masks it. What
 is left is sorted by name, whatever its directory. Only `*.yaml` and `*.yml`: `*.conf` in /etc/nri/conf.d belongs to
-the container runtime. Classes decide about other people's memory with root's power, so a file that others may change
+the container runtime. Above all of them is what `ebbtide nri` was handed, by the runtime or with -config: it keeps that
+in STATE/classes.d. Classes decide about other people's memory with root's power, so a file that others may change
 is refused.
 """
 
@@ -17,7 +18,17 @@ from reconciler.declarations import ClassText
 from reconciler.documents import MOST_BYTES
 from reconciler.model import Problem
 
-__all__ = ["DEFAULT_DIRECTORIES", "ClassText", "Shadowed", "conf_lookalikes", "read", "shadowed"]
+__all__ = [
+    "DEFAULT_DIRECTORIES",
+    "ClassText",
+    "Shadowed",
+    "conf_lookalikes",
+    "handed",
+    "handed_folder",
+    "installed",
+    "read",
+    "shadowed",
+]
 
 DEFAULT_DIRECTORIES = ("/etc/nri/conf.d", "/run/nri/conf.d", "/usr/local/lib/nri/conf.d", "/usr/lib/nri/conf.d")
 
@@ -26,6 +37,7 @@ _SUFFIXES = (".yaml", ".yml")
 _IGNORED = re.compile(r"^\.|~$|\.dpkg-[a-z]+$|\.rpm(new|save|orig)$|\.ucf-[a-z]+$")
 _OURS = re.compile(r"^\s*-?\s*(classes|memtierdconfig|allowswap|swaplimitratio|unifiedannotations)\s*:", re.MULTILINE)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_BOOT = re.compile(r"^# handed to `ebbtide nri` on boot (\S*)\n\Z", re.MULTILINE)
 _MOST_LINKS = 40  # as the kernel's own limit
 
 
@@ -36,6 +48,27 @@ class Shadowed:
     path: str
     by: str
     masked: bool
+
+
+def installed(state_dir: str | os.PathLike[str], directories: Sequence[str], boot_id: str) -> tuple[ClassText, ...]:
+    """All that counts on this machine, in merge order: drop-ins, and above them what was handed to us on this boot."""
+    own = read((handed_folder(state_dir),))
+    return (*read(directories), *(text for text in own if _boot_of(text) in ("", boot_id)))
+
+
+def handed_folder(state_dir: str | os.PathLike[str]) -> str:
+    return os.path.join(state_dir, "classes.d")
+
+
+def handed(text: str, boot_id: str) -> str:
+    """The text with the boot that it holds on; behind it, so that lines keep their numbers."""
+    gap = "" if text.endswith("\n") else "\n"
+    return f"{text}{gap}# handed to `ebbtide nri` on boot {boot_id}\n"
+
+
+def _boot_of(text: ClassText) -> str:
+    found = _BOOT.search(text.text)
+    return found[1] if found else ""
 
 
 def read(directories: Sequence[str], named: Sequence[str] = ()) -> tuple[ClassText, ...]:

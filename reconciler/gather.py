@@ -25,11 +25,6 @@ class Places:
     state_dir: Path
     run_dir: Path
 
-    @property
-    def class_dirs(self) -> tuple[str, ...]:
-        """Highest first: what the runtime handed to `nri` is above the drop-in directories."""
-        return (str(self.state_dir / "classes.d"), *self.config_dirs)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
@@ -75,7 +70,7 @@ def look(
 def load_classes(
     places: Places, remembered: Mapping[str, classes.ParsedFile], page_size: int = mmap.PAGESIZE
 ) -> classes.Loaded:
-    texts = classfiles.read(places.class_dirs)
+    texts = classfiles.installed(places.state_dir, places.config_dirs, boot.boot_id(places.tree))
     return classes.load(texts, {"classes": schemas.read("classes")}, remembered, page_size)
 
 

@@ -23,10 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     common = options.of(args)
-    folders = check.directories(common)
-    texts = classfiles.read(folders)
+    texts = check.installed(common)
     loaded = classes.load(texts, schemas.load(), page_size=mmap.PAGESIZE)
-    out = classfiles.shadowed(folders)
+    out = classfiles.shadowed(check.directories(common))
     if common.json:
         print(json.dumps(_document(texts, loaded, out), indent=2))
     else:

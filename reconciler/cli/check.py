@@ -4,6 +4,7 @@ import argparse
 import json
 import mmap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from reconciler import classes, classfiles, documents, schemas
@@ -13,6 +14,9 @@ from reconciler.cli.failure import Exit
 from reconciler.cli.options import Options
 from reconciler.memtierd import config as memtierd
 from reconciler.model import Problem, Severity
+from sysfs import boot
+from sysfs.errors import KernelError
+from sysfs.tree import Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     common = options.of(args)
-    checked = check(directories(common), args.files)
+    checked = check(installed(common), args.files)
     if common.json:
         print(json.dumps({"version": 1, **asdict(checked)}, indent=2))
     else:
@@ -45,15 +49,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def directories(common: Options) -> tuple[str, ...]:
-    """Where the daemon looks, highest first."""
-    return (f"{common.state_dir}/classes.d", *(common.config_dirs or classfiles.DEFAULT_DIRECTORIES))
+    """Where drop-ins are, highest first."""
+    return common.config_dirs or classfiles.DEFAULT_DIRECTORIES
 
 
-def check(folders: Sequence[str], files: Sequence[str]) -> Checked:
+def installed(common: Options) -> tuple[ClassText, ...]:
+    """What the daemon reads, in merge order."""
+    boot_id = ""
+    with suppress(KernelError):  # a captured tree may say nothing of it
+        boot_id = boot.boot_id(Tree(common.root))
+    return classfiles.installed(common.state_dir, directories(common), boot_id)
+
+
+def check(present: Sequence[ClassText], files: Sequence[str]) -> Checked:
     """The problems of the files named, or of all that are installed."""
     named = classfiles.read((), files)
     own = tuple(text for text in named if _is_memtierds(text))
-    texts = (*classfiles.read(folders), *(text for text in named if text not in own))
+    texts = (*present, *(text for text in named if text not in own))
     loaded = classes.load(texts, schemas.load(), page_size=mmap.PAGESIZE)
     paths = tuple(files) or tuple(text.path for text in texts)
     found = [*loaded.problems, *(problem for text in own for problem in _memtierds_problems(text))]
@@ -89,7 +101,7 @@ def lines(checked: Checked, common: Options) -> list[str]:
 
 def _summary(checked: Checked, common: Options) -> str:
     if not checked.files:
-        return f"no class files in {', '.join(directories(common))}"
+        return f"no class files in {', '.join((classfiles.handed_folder(common.state_dir), *directories(common)))}"
     count = len(checked.files)
     files = f"{count} file{'s' if count != 1 else ''}"
     if not checked.problems:

@@ -98,10 +98,12 @@ class Served:
         boot_id = functools.partial(boot.boot_id, tree)
         self._store = Store(common.state_dir, boot_id, name=identity.name, index=identity.index)
         self._publish_config(at_start=True)
-        dirs = (f"{common.state_dir}/classes.d", *(common.config_dirs or classfiles.DEFAULT_DIRECTORIES))
+        dirs = common.config_dirs or classfiles.DEFAULT_DIRECTORIES
         places = outlook.Places(tree=tree, state_dir=common.state_dir, run_dir=common.run_dir)
         remembered = lastgood.load(Path(common.state_dir))  # so that a restart beside a broken file changes nothing
-        self._outlook = outlook.Outlook(places, outlook.class_reader(dirs, remembered))
+        self._outlook = outlook.Outlook(
+            places, outlook.class_reader(lambda: classfiles.installed(common.state_dir, dirs, boot_id()), remembered)
+        )
         self._outlook.look()  # what is slow is done before the runtime waits for us
         self._generation = self._outlook.generation
         known = [one for one in records.read_all(common.state_dir, boot_id())[0] if one.writer == inventory.WRITER]

@@ -229,12 +229,22 @@ def test_a_named_file_wins_and_is_published(root: Path, listener: Listener, comm
 
     assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "0"}
     published = root / "state/classes.d/zz-nri-10-ebbtide.yaml"
-    assert published.read_text() == named.read_text()
+    assert published.read_text().startswith(named.read_text())
 
     named.unlink()
     while published.exists():  # within a tick or two
         host.settle()
     assert host.create(IDLE_POD, container("beef", IDLE_POD)) == {"memory.swap.max": "max"}
+
+
+def test_a_named_file_wins_whatever_the_others_are_called(root: Path, listener: Listener, command: Started) -> None:
+    put(root / "conf.d/zz-site.yaml", "classes: [{name: idle, allowswap: true}]\n")
+    (root / "mine.yaml").write_text("classes: [{name: idle, allowswap: false}]\n")
+    command(*arguments(root, "--socket", listener.path, "-config", str(root / "mine.yaml")))
+    host = listener.host()
+    host.handshake()
+
+    assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "0"}
 
 
 def test_a_restart_beside_a_broken_file_changes_nothing(root: Path, listener: Listener, command: Started) -> None:

@@ -20,7 +20,7 @@ from reconciler.model import (
     Setting,
     WorkloadState,
 )
-from tests.nri.conftest import IDLE, MOUNT, TABLE, Place
+from tests.nri.conftest import BOOT, IDLE, MOUNT, TABLE, Place
 from tests.nri.host import Host, container, pod
 
 IDLE_POD = pod({"class.memtierd.nri.io": "swap-idle-data", "kubectl.kubernetes.io/last": "x"})
@@ -593,13 +593,16 @@ def test_configuration_is_published_and_taken_back(host: Host, place: Place, sta
     host.handshake(config="classes: []\n")
     host.settle()
     (path,) = published(place)
-    assert (path.name, path.read_text()) == ("zz-nri-10-ebbtide.yaml", "classes: []\n")
+    assert (path.name, path.read_text()) == (
+        "zz-nri-10-ebbtide.yaml",
+        f"classes: []\n# handed to `ebbtide nri` on boot {BOOT}\n",
+    )
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
     again = start()
     again.handshake(config="classes: [{name: x}]\n")
     again.settle()
-    assert path.read_text() == "classes: [{name: x}]\n"
+    assert path.read_text().startswith("classes: [{name: x}]\n")
 
     third = start()
     third.handshake()

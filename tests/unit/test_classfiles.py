@@ -36,6 +36,27 @@ def trouble(path: Path) -> tuple[str, str]:
     return found.problem.message, found.problem.hint
 
 
+def test_what_was_handed_to_the_plugin_is_above_all_drop_ins(tmp_path: Path) -> None:
+    state, folder = tmp_path / "state", tmp_path / "etc"
+    (state / "classes.d").mkdir(parents=True)
+    folder.mkdir()
+    put(str(folder), "zz-site.yaml", "classes: []\n")
+    put(str(state / "classes.d"), "10-a.yaml", classfiles.handed("classes: []", "now"))
+
+    assert paths(*classfiles.installed(state, (str(folder),), "now")) == ["etc/zz-site.yaml", "classes.d/10-a.yaml"]
+
+
+def test_what_was_handed_to_the_plugin_holds_on_that_boot_only(tmp_path: Path) -> None:
+    """The plugin may be gone since: nobody would ever remove it."""
+    folder = tmp_path / "classes.d"
+    folder.mkdir()
+    put(str(folder), "zz-nri-10-ebbtide.yaml", classfiles.handed("classes: []\n", "then"))
+    put(str(folder), "50-mine.yaml", "classes: []\n")
+
+    assert paths(*classfiles.installed(tmp_path, (), "now")) == ["classes.d/50-mine.yaml"]
+    assert len(classfiles.installed(tmp_path, (), "then")) == 2
+
+
 def test_same_name_in_a_higher_directory_replaces_and_the_rest_is_sorted_by_name(folders: tuple[str, str]) -> None:
     etc, usr = folders
     put(etc, "60-b.yaml")
