@@ -17,6 +17,8 @@ from sysfs import cgroup, process
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
+_PATIENCE = 3  # looks at a process that fail in a row
+
 
 class Members:
     def __init__(self, task: EngineTask, tree: Tree, claims: Claims) -> None:
@@ -24,10 +26,19 @@ class Members:
         self.known: dict[int, Process] = {}
         self.refused: dict[int, str] = {}
         self.failed: dict[int, str] = {}
+        self._facts: dict[int, ProcessFacts] = {}  # of the last watch
+        self._unsure: dict[int, str] = {}  # who could not be looked at in the last watch
+        self._failures: dict[int, int] = {}  # in a row
+        self._unlisted = ""  # why nobody knows who is there
 
     def watch(self, begin: Callable[[Process], None], stopped: Callable[[], bool]) -> None:
         """Adopt who is new, forget who is gone or has become somebody else: exec changes names, and who is refused."""
-        found = self._found()
+        try:
+            found = self._facts = self._found()
+            self._unlisted = ""
+        except KernelError as error:
+            self._unlisted = str(error)
+            return
         self._claims.keep(self, {facts.identity for facts in found.values()})
         self.refused = {pid: reason for pid, facts in found.items() if (reason := self._refusal(facts))}
         mine = {pid: facts for pid, facts in found.items() if pid not in self.refused}
@@ -35,7 +46,8 @@ class Members:
         self.known = {
             pid: each for pid, each in self.known.items() if pid in mine and mine[pid].identity == each.identity
         }
-        self.failed = {}
+        self.failed = {pid: reason for pid, reason in self.failed.items() if pid in mine} | self._unsure
+        self._failures = {pid: count for pid, count in self._failures.items() if pid in mine}
         for pid, facts in mine.items():
             if pid not in self.known and not stopped():
                 self.guarded(pid, partial(self._adopt, facts, begin))
@@ -45,14 +57,25 @@ class Members:
         self._claims.keep(self, set())
 
     def guarded(self, pid: int, action: Callable[[], None]) -> None:
-        """A process that exits under our hands is normal; one that cannot be looked at is said, the others go on."""
+        """A process that exits under our hands is normal; one that cannot be looked at is said, the others go on.
+
+        Too many open files, a signal: most errors pass, and what is known of a process is worth waiting for.
+        """
         try:
             action()
         except Gone:
-            self.known = {other: each for other, each in self.known.items() if other != pid}
+            self._forget(pid)
         except KernelError as error:
-            self.known = {other: each for other, each in self.known.items() if other != pid}
-            self.failed[pid] = str(error)
+            self.failed = {**self.failed, pid: str(error)}
+            self._failures[pid] = self._failures.get(pid, 0) + 1
+            if self._failures[pid] >= _PATIENCE:
+                self._forget(pid)
+        else:
+            self.failed = {other: reason for other, reason in self.failed.items() if other != pid}
+            self._failures.pop(pid, None)
+
+    def _forget(self, pid: int) -> None:
+        self.known = {other: each for other, each in self.known.items() if other != pid}
 
     def directories(self) -> tuple[str, ...]:
         if self._task.cgroups or self._task.pids:
@@ -60,7 +83,9 @@ class Members:
         return tuple(path for path in self._task.config.watcher.cgroups if CGROUP_PLACEHOLDER not in path)
 
     def trouble(self) -> str:
-        """Why nobody at all can be looked at."""
+        """Why nobody at all can be looked at, or nobody new."""
+        if self._unlisted:
+            return self._unlisted
         return "" if self.known else next(iter(dict(self.failed).values()), "")
 
     def notes(self) -> list[str]:
@@ -68,11 +93,17 @@ class Members:
         return notes + [f"process {pid} cannot be looked at: {reason}" for pid, reason in sorted(self.failed.items())]
 
     def _found(self) -> dict[int, ProcessFacts]:
-        """All processes that are there now."""
-        found = {}
+        """All processes that are there now; of those that just cannot be looked at, what was known."""
+        found, self._unsure = {}, {}
         for pid in self._pids():
-            with suppress(KernelError):
+            try:
                 found[pid] = process.facts(self._tree, pid)
+            except Gone:
+                continue
+            except KernelError as error:
+                self._unsure[pid] = str(error)
+                if pid in self._facts:
+                    found[pid] = self._facts[pid]
         return found
 
     def _pids(self) -> list[int]:

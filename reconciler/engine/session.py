@@ -78,6 +78,7 @@ class Session:
         self._scan_seconds = 0.0
         self._advised = self._left = self._back = 0
         self._stretched = 0.0
+        self._unmarked = ""
         self._stopped = False
         self._busy = threading.Lock()
 
@@ -191,11 +192,19 @@ class Session:
             if self._stopped:
                 return
             self._members.guarded(pid, partial(self._look, tracker, known))
-        tracker.finish()
+        self._finish(tracker)
         self._scans += 1
         self._scan_seconds = self._around.clock() - begin
         if self._mover.pending():
             self._mover.keep(self._candidates(self._allowed))
+
+    def _finish(self, tracker: Tracker) -> None:
+        """What it could not mark is as if it had been accessed: that errs on the safe side."""
+        self._unmarked = ""
+        try:
+            tracker.finish()
+        except KernelError as error:
+            self._unmarked = str(error)
 
     def _look(self, tracker: Tracker, known: Process) -> None:
         if not processes.is_still(self._around.tree, known):
@@ -235,7 +244,12 @@ class Session:
     def _allow(self) -> None:
         """Look at the brakes: which kinds of pages may leave now, and why others may not."""
         now, limits = self._around.clock(), self.task.brakes
-        signals = self._gauges.read(now, self._brake_directories(), self._out_bytes())
+        try:
+            signals = self._gauges.read(now, self._brake_directories(), self._out_bytes())
+        except KernelError as error:  # who cannot see the brakes does not drive
+            self._allowed = frozenset()
+            self._say_brake(str(error))
+            return
         self._hold = brakes.hold(self._hold, brakes.hurts(limits, signals), now)
         closed = brakes.swap_closed(limits, signals) if Kind.ANON in self._kinds else ""
         paused = "paused: `ebbtide resume` goes on" if self._around.paused() else ""
@@ -284,6 +298,7 @@ class Session:
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
         notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []
         notes += self._members.notes()
+        notes += [f"accessed pages could not be marked: {self._unmarked}"] if self._unmarked else []
         notes += [self._mover.trouble] if self._mover.trouble else []
         if skipped := sum(each.skipped_bytes for each in known):
             notes.append(

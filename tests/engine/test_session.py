@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from reconciler.model import BrakeLimits, EngineSettings, Feature, Features, MoverConfig
 from reconciler.report import EngineReport
+from sysfs import pagemap
 from sysfs.errors import Refused
 from tests.engine.conftest import CONFIG, Bench
 from tests.engine.fake_process import PAGE, FakeKernel, FakeProcess
@@ -459,6 +461,97 @@ def test_a_tracker_that_may_not_look_is_said_and_the_loop_lives(bench: Bench) ->
 
     assert "clear_refs" in report(bench).error
     assert "w" in bench.engine.running()
+
+
+def unreadable(process: FakeProcess, name: str) -> None:
+    (process.folder / name).unlink()
+    (process.folder / name).mkdir()
+
+
+def readable(process: FakeProcess, name: str) -> None:
+    (process.folder / name).rmdir()
+    process.write()
+
+
+@pytest.mark.parametrize("name", ["stat", "smaps", "maps", "pagemap"])
+def test_a_look_that_fails_once_costs_no_ages(bench: Bench, name: str) -> None:
+    process = app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(1.5)
+    unreadable(process, name)
+    bench.run(1)
+    notes = report(bench).notes
+    readable(process, name)
+    bench.run(1)
+
+    assert any("process 50 cannot be looked at" in note and name in note for note in notes)
+    assert not any("cannot be looked at" in note for note in report(bench).notes)
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(64, 96)}, "idle since it is known"
+
+
+def test_looks_that_always_fail_end_the_tracking_of_a_process(bench: Bench) -> None:
+    process = app(bench.kernel)
+    bench.engine.start(bench.task())
+    bench.run(1.5)
+    unreadable(process, "smaps")
+    bench.run(1)
+    first = report(bench).processes
+    bench.run(5)
+    (process.folder / "clear_refs").unlink()  # so that it is not adopted again
+    bench.run(1)
+
+    assert (first, report(bench).processes) == (1, 0)
+    assert "50" in report(bench).error
+
+
+def test_a_process_that_nobody_may_know_is_said(bench: Bench) -> None:
+    unreadable(app(bench.kernel), "stat")
+    bench.engine.start(bench.task())
+    bench.run(3)
+
+    assert "stat" in report(bench).error
+    assert any("process 50 cannot be looked at" in note for note in report(bench).notes)
+
+
+@pytest.mark.parametrize("path", ["cg/cgroup.procs", "proc/swaps"])
+def test_a_list_that_cannot_be_read_for_a_moment_costs_no_ages(bench: Bench, path: str) -> None:
+    app(bench.kernel)
+    folder = bench.kernel.root / "cg"
+    folder.mkdir()
+    (folder / "cgroup.procs").write_text("50\n")
+    bench.engine.start(bench.task(pids=(), cgroups=("/cg",)))
+    bench.run(1.5)
+    file = bench.kernel.root / path
+    text = file.read_text()
+    file.unlink()
+    file.mkdir()
+    bench.run(1)
+    said = report(bench)
+    file.rmdir()
+    file.write_text(text)
+    bench.run(1)
+
+    assert file.name in said.error + said.brake
+    assert (report(bench).processes, report(bench).error, report(bench).brake) == (1, "", "")
+    assert {(first, last) for _, first, last in bench.kernel.advised} == {(64, 96)}
+
+
+def test_marks_of_a_look_that_failed_are_not_lost(kernel: FakeKernel) -> None:
+    """What was seen accessed before it failed must look accessed again."""
+    kernel.idle_bitmap()
+    bench = Bench(kernel)
+    process = kernel.add(FakeProcess(kernel.root, 50).map(0, 64).present(0, 64))
+    bench.engine.start(bench.task("idlepage"))
+    bench.run(0.5)
+    kernel.access(0, 20)
+    process.pages[32:64] &= ~np.uint64(pagemap.PFN)  # the second piece fails: no frame numbers
+    process.mappings = [(0, 32, "rw-p 00000000 00:00 0"), (33, 64, "rw-p 00000000 00:00 0")]
+    process.write()
+    bench.run(1)
+
+    assert any("hides page frame numbers" in note for note in report(bench).notes)
+    assert not kernel.idle() & set(range(20))
+    bench.engine.close()
 
 
 def test_paused_engines_measure_and_move_nothing(bench: Bench) -> None:

@@ -37,22 +37,26 @@ class IdlePage:
             self._idle.mark_heads(frames)
 
     def look(self, known: Process) -> Accessed:
-        result = np.zeros(len(known.regions), np.bool_)
+        result, used = np.zeros(len(known.regions), np.bool_), list[Pages]()
         for addresses, frames in self._frames(known):
             found, heads = self._idle.accessed(frames)
             result[np.searchsorted(known.regions["start"], addresses[found], side="right") - 1] = True
-            self._remember(heads)
+            used.append(heads)
+            if sum(len(some) for some in used) > _MOST_REMEMBERED:
+                self._idle.mark(np.concatenate(used))
+                used = []
+        self._remember(used)  # only now: what a look has seen that failed later is seen again by the next
         return result
 
-    def _remember(self, heads: Pages) -> None:
-        self._again.append(heads)
+    def _remember(self, used: list[Pages]) -> None:
+        self._again += used
         if sum(len(some) for some in self._again) > _MOST_REMEMBERED:
             self.finish()
 
     def finish(self) -> None:
-        if self._again:
-            self._idle.mark(np.concatenate(self._again))
-        self._again = []
+        again, self._again = self._again, []
+        if again:
+            self._idle.mark(np.concatenate(again))
 
     def close(self) -> None:
         self._idle.__exit__(None, None, None)
