@@ -122,6 +122,6 @@ class Members:
         return self._claims.take(self, self._task.workload, facts.identity)
 
     def _adopt(self, facts: ProcessFacts, begin: Callable[[Process], None]) -> None:
-        known = processes.adopt(self._tree, facts.identity)
+        known = processes.adopt(facts.identity)
         begin(known)
         self.known = {**self.known, facts.pid: known}

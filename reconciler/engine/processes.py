@@ -19,6 +19,8 @@ from sysfs.maps import Kind, Maps
 from sysfs.pagemap import IS_FILE, IS_PRESENT, IS_SWAPPED, IS_ZERO, Pagemap, Runs
 from sysfs.tree import Tree
 
+_HOST_READ_S = 10.0
+
 
 @dataclass(slots=True)
 class Figures:
@@ -56,7 +58,6 @@ class Process:
 
     identity: Identity
     mapped: Maps
-    in_memory: frozenset[bytes] = frozenset()  # devices of tmpfs and its like
     regions: Regions = field(default_factory=regions.none)
     looked: int = 0  # deciseconds, of the last look
     refreshed: float = float("-inf")
@@ -68,11 +69,10 @@ class Process:
         return self.identity[0]
 
 
-def adopt(tree: Tree, identity: Identity) -> Process:
+def adopt(identity: Identity) -> Process:
     nothing = np.empty(0, np.uint64)
     mapped = Maps(start=nothing, end=nothing, offset=nothing, kind=np.empty(0, np.uint8))
-    in_memory = maps.devices_in_memory(tree, identity[0])
-    return Process(identity=identity, mapped=mapped, in_memory=in_memory)
+    return Process(identity=identity, mapped=mapped)
 
 
 def is_still(tree: Tree, known: Process) -> bool:
@@ -102,10 +102,11 @@ class Surveyor:
     def __init__(self, tree: Tree, kinds: frozenset[int], window_pages: int, page_size: int, *, scan: bool) -> None:
         self.tree, self.page_size = tree, page_size
         self._kinds, self._window, self._scan = sorted(kinds), window_pages, scan
+        self._host, self._host_read = maps.NO_DEVICES, float("-inf")
 
     def refresh(self, known: Process, now: float, deciseconds: int) -> int:
         """New columns that keep what was known; returns pages that came back though we had paged them out."""
-        known.mapped = self._mapped(known)
+        known.mapped = self._mapped(known, now)
         runs = self._runs(known)
         new = self._cut(known, runs)
         aged = regions.carry(known.regions, new, deciseconds, self.page_size)
@@ -113,8 +114,10 @@ class Surveyor:
         known.regions, known.refreshed = regions.holds_something(filled), now
         return back
 
-    def _mapped(self, known: Process) -> Maps:
-        found = maps.read(self.tree, known.pid, known.in_memory)
+    def _mapped(self, known: Process, now: float) -> Maps:
+        if now - self._host_read >= _HOST_READ_S:
+            self._host, self._host_read = maps.devices(self.tree, 1), now
+        found = maps.read(self.tree, known.pid, self._host | maps.devices(self.tree, known.pid))
         mask = np.isin(found.kind, self._kinds)
         return Maps(start=found.start[mask], end=found.end[mask], offset=found.offset[mask], kind=found.kind[mask])
 

@@ -34,6 +34,7 @@ from sysfs.tree import Tree
 KINDS: Mapping[str, Kind] = {"anon": Kind.ANON, "file": Kind.FILE}
 NEVER = float("inf")
 _BRAKE_CHECK_S = 1.0
+_LONG_RUN_S = 30.0
 _LONGEST_WAIT_S = 2.0  # then the budget is asked again: it may have been raised
 
 _log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Session:
         self._stretched = 0.0
         self._unmarked = ""
         self._stopped = False
+        self._since = NEVER  # when the run under way began
         self._busy = threading.Lock()
 
     # -- from other threads ------------------------------------------------------------------------------------------
@@ -125,8 +127,10 @@ class Session:
         """Do what is due; returns the next deadline."""
         try:
             with self._busy:
+                self._since = self._around.clock()
                 return NEVER if self._stopped else self._run()
         finally:
+            self._since = NEVER
             self._close_if_stopped()
 
     def _run(self) -> float:
@@ -293,6 +297,10 @@ class Session:
     # -- what is said ------------------------------------------------------------------------------------------------
 
     def _error(self) -> str:
+        if (lasted := self._around.clock() - self._since) >= _LONG_RUN_S:
+            return (
+                f"one turn has lasted for {lasted:.0f} s: the kernel may hang, see /proc/PID/task/*/stack of the daemon"
+            )
         return self._members.trouble() or (self._mover.trouble if not self._left else "")
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def test_scanning_and_reading_say_the_same(exerciser: Exerciser) -> None:
 
 
 def test_what_is_mapped(exerciser: Exerciser) -> None:
-    found = maps.read(TREE, exerciser.pid, maps.devices_in_memory(TREE, exerciser.pid))
+    found = maps.read(TREE, exerciser.pid, maps.devices(TREE, exerciser.pid))
     kinds = dict(zip(found.start.tolist(), found.kind.tolist(), strict=True))
 
     assert kinds[exerciser.ranges["idle"][0]] == maps.Kind.ANON

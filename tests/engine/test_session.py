@@ -224,6 +224,72 @@ def test_files_leave_only_where_asked_and_where_nothing_proves_it_they_do_not_co
     assert report(bench).paged_out_bytes == 0, "there is no map_files here to look at the page cache through"
 
 
+FILESYSTEMS = """\
+24 1 8:1 / / rw - ext4 /dev/sda1 rw
+25 24 0:50 / /net rw shared:7 - nfs4 server:/ rw
+26 24 0:51 / /own rw - fuse.sshfs me rw
+27 24 0:52 / /dos rw - cifs //server/x rw
+28 24 0:53 / /disk rw - fuseblk /dev/sdb rw
+29 24 0:60 / /union rw - overlay overlay rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "leaves"),
+    [
+        ("08:01", True),
+        ("00:3c", True),
+        ("00:77", True),
+        ("00:32", False),
+        ("00:33", False),
+        ("00:34", False),
+        ("00:35", False),
+        ("00:46", False),
+    ],
+)
+def test_files_that_a_server_has_are_left_alone(bench: Bench, device: str, leaves: bool) -> None:
+    """Verifying opens the file, and that may wait for ever, for a server that is down or for the workload itself."""
+    process = FakeProcess(bench.kernel.root, 50).map(0, 32, f"r--s 00000000 {device} 77 /x/file")
+    process.map(64, 96, f"rw-p 00000000 {device} 77 /x/file")
+    bench.kernel.add(process.present(0, 32, bits=1 << 56 | 1 << 61).present(64, 96))
+    (process.folder / "mountinfo").write_text(FILESYSTEMS)
+    host = bench.kernel.root / "proc/1"
+    host.mkdir()
+    (host / "mountinfo").write_text("30 1 0:70 / /snapshots rw - fuse.stargz stargz rw\n")
+    bench.engine.start(bench.task(page_types=("anon", "file")))
+    bench.run(4)
+
+    own_copy = {(64, 96)}
+    assert {(first, last) for _, first, last in bench.kernel.advised} == ({(0, 32)} if leaves else set()) | own_copy
+
+
+def test_a_file_system_that_was_mounted_later_is_known_too(bench: Bench) -> None:
+    process = app(bench.kernel)
+    bench.engine.start(bench.task(page_types=("file",)))
+    bench.run(0.5)
+    (process.folder / "mountinfo").write_text(FILESYSTEMS)
+    process.map(128, 160, "r--s 00000000 00:33 77 /own/file").present(128, 160, bits=1 << 56 | 1 << 61).write()
+    bench.run(10)
+
+    assert (report(bench).tracked_bytes, bench.kernel.advised) == (0, [])
+
+
+def test_a_loop_that_hangs_in_the_kernel_is_said(bench: Bench) -> None:
+    app(bench.kernel)
+    during: list[str] = []
+
+    def hang() -> None:
+        bench.now += 50
+        during.append(report(bench).error)
+
+    bench.kernel.before = hang
+    bench.engine.start(bench.task())
+    bench.run(6)
+
+    assert "lasted for 50 s" in during[0]
+    assert report(bench).error == ""
+
+
 def test_shared_memory_devices_and_gaps_are_left_alone(bench: Bench) -> None:
     process = FakeProcess(bench.kernel.root, 50)
     for i, rest in enumerate(
