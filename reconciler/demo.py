@@ -53,6 +53,14 @@ classes:
 """
 
 
+class BrokenError(Exception):
+    """A part of the demo has ended: why, and its last words."""
+
+    def __init__(self, why: str, log: str) -> None:
+        super().__init__(why)
+        self.log = log
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """A stretch of the exerciser's memory, and what it does with it."""
@@ -110,12 +118,11 @@ class Stage:
         tally = json.loads((self.folder / TALLY).read_text())
         return Sight(resident=resident, taken=sum(each["taken"] for each in tally))
 
-    def trouble(self) -> str:
-        """Why it cannot go on; "" = it can."""
+    def check(self) -> None:
+        """BrokenError when it cannot go on."""
         for name, child in (("daemon", self.daemon), ("exerciser", self.exerciser)):
             if child.ended() is not None:
-                return f"the {name} ended by itself (status {child.ended()}):\n{child.last_words()}"
-        return ""
+                raise BrokenError(f"the {name} ended by itself (status {child.ended()})", child.last_words())
 
 
 def judge(ranges: Sequence[Range], sights: Sequence[Sight]) -> Verdict:
@@ -161,7 +168,7 @@ def truth(exerciser: children.Child) -> tuple[Range, ...]:
     line = exerciser.output.readline()
     if not line:
         exerciser.process.wait()
-        raise RuntimeError(f"the exerciser did not start:\n{exerciser.last_words()}")
+        raise BrokenError("the exerciser did not start", exerciser.last_words())
     return tuple(Range(**each) for each in json.loads(line)["ranges"])
 
 

@@ -1,10 +1,9 @@
 """`ebbtide accessed WORKLOAD`: its memory by the time since the last access, in memtierd's table."""
 
 import argparse
-import json
 from typing import Any
 
-from reconciler.cli import options, published, select
+from reconciler.cli import options, published, render, select
 from reconciler.cli.failure import Exit, Failure
 
 TIMES = "0,5s,30s,2m,10m,1h,0"
@@ -30,7 +29,10 @@ def run(args: argparse.Namespace) -> int:
     workload = select.one(names, args.workload)
     document = {"version": 1, "workload": workload, "name": names[workload], **ask(common, workload, limits)}
     table = published.load(accessed.AccessedTable, document)
-    print(json.dumps(document, indent=2) if common.json else table.text())
+    if common.json:
+        render.show_document(document)
+    else:
+        render.show(table.text().splitlines())
     return Exit.FINE
 
 

@@ -4,7 +4,6 @@ The counterpart of `systemd-analyze cat-config`, plus the result: one class file
 """
 
 import argparse
-import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -27,26 +26,26 @@ def run(args: argparse.Namespace) -> int:
     loaded = classes.load(texts, schemas.load(), page_size=mmap.PAGESIZE)
     out = classfiles.shadowed(check.directories(common))
     if common.json:
-        print(json.dumps(_document(texts, loaded, out), indent=2))
+        render.show_document(_document(texts, loaded, out))
     else:
         page = render.page(color=common.color, legend=common.legend)
         files = [] if args.result else [*_files(texts, loaded, page), *_shadowed(out, page)]
-        print("\n".join([*files, *_result(loaded, page), *render.problems(page, loaded.problems)]))
+        render.show([*files, *_result(loaded, page), *render.problems(page, loaded.problems)])
     return Exit.FOUND if any(p.severity is Severity.ERROR for p in loaded.problems) else Exit.FINE
 
 
 def _files(texts: tuple[ClassText, ...], loaded: Loaded, page: Page) -> Iterator[str]:
     for text in texts:
         note = "  (left out: see the problems below)" if text.path in loaded.failed else ""
-        yield page.paint(f"# {render.clean(text.path)}{note}", render.BOLD)
-        yield from (render.clean(line.expandtabs()) for line in text.text.splitlines())
+        yield page.paint(f"# {text.path}{note}", render.BOLD)
+        yield from (line.expandtabs() for line in text.text.splitlines())
         yield ""
 
 
 def _shadowed(out: tuple[classfiles.Shadowed, ...], page: Page) -> Iterator[str]:
     for one in out:
         how = "masked" if one.masked else "replaced"
-        yield page.paint(f"# {render.clean(one.path)}  ({how} by {render.clean(one.by)})", render.DIM)
+        yield page.paint(f"# {one.path}  ({how} by {one.by})", render.DIM)
     if out:
         yield ""
 
@@ -56,7 +55,7 @@ def _result(loaded: Loaded, page: Page) -> Iterator[str]:
     width = min(60, max((len(line.text) for line in found if line.origin), default=0))
     yield page.paint("# the result", render.BOLD)
     for line in found:
-        origin = page.paint(f"  # {render.clean(str(line.origin))}", render.DIM) if line.origin else ""
+        origin = page.paint(f"  # {line.origin}", render.DIM) if line.origin else ""
         yield f"{line.text.ljust(width)}{origin}" if origin else line.text
     if not found:
         yield "{}"

@@ -1,7 +1,6 @@
 """`ebbtide check`: whether class files are right, read exactly as the daemon reads them."""
 
 import argparse
-import json
 import mmap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -42,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     common = options.of(args)
     checked = check(installed(common), args.files)
     if common.json:
-        print(json.dumps({"version": 1, **asdict(checked)}, indent=2))
+        render.show_document({"version": 1, **asdict(checked)})
     else:
-        print("\n".join(lines(checked, common)))
+        render.show(lines(checked, common))
     return Exit.FOUND if checked.wrong() else Exit.FINE
 
 

@@ -54,6 +54,15 @@ def run(args: argparse.Namespace) -> int:
     require_root(os.geteuid())
     from reconciler import demo
 
+    try:
+        return _perform(args)
+    except demo.BrokenError as error:
+        raise Failure("demo", str(error), log=error.log) from error
+
+
+def _perform(args: argparse.Namespace) -> int:
+    from reconciler import demo
+
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C: everything is undone
     common = options.of(args)
@@ -68,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             return Exit.INTERRUPTED
         verdict = demo.judge(stage.ranges, show.sights)
         words = summary(verdict, show.report, screen.page)
-    print("\n".join(words))
+    render.show(words)
     return Exit.FINE if verdict.left and verdict.stayed else Exit.FOUND
 
 
@@ -99,11 +108,10 @@ class Screen:
 
     def draw(self, frame: list[str], line: str) -> None:
         if self.live:
-            back = f"\x1b[{self.drawn}F\x1b[J" if self.drawn else ""
-            print(back + "\n".join(frame), flush=True)
+            render.show_over(frame, self.drawn)
             self.drawn = len(frame)
         elif time.monotonic() >= self.next_line:
-            print(line, flush=True)
+            render.show([line])
             self.next_line = time.monotonic() + 2
 
 
@@ -120,10 +128,14 @@ class Show:
         from sysfs import probe
 
         sizes = ", ".join(f"{NAMES[each.role]} {human_bytes(each.size)}" for each in self.stage.ranges)
-        print(f"An exerciser (pid {self.stage.exerciser.pid}) holds: {sizes}.")
-        print("It touches what is not cold ten times a second. A class file asks to page out what is idle for 5 s.")
-        print(tracker_words(probe.features(self.stage.tree)))
-        print(f"Everything is in {self.stage.folder} and is gone in the end; Ctrl-C ends it sooner.\n", flush=True)
+        words = [
+            f"An exerciser (pid {self.stage.exerciser.pid}) holds: {sizes}.",
+            "It touches what is not cold ten times a second. A class file asks to page out what is idle for 5 s.",
+            tracker_words(probe.features(self.stage.tree)),
+            f"Everything is in {self.stage.folder} and is gone in the end; Ctrl-C ends it sooner.",
+            "",
+        ]
+        render.show(words)
 
     def watch(self) -> None:
         """Look twice a second, until the cold memory has been out for a while, or the time is over."""
@@ -131,8 +143,7 @@ class Show:
 
         settled = float("inf")
         while time.monotonic() < min(self.deadline, settled + SETTLE_SECONDS):
-            if trouble := self.stage.trouble():
-                raise Failure("demo", trouble)
+            self.stage.check()
             self.sights.append(self.stage.look())
             self.report = engine_report(self.options)
             self.screen.draw(list(self.frame()), self.line())

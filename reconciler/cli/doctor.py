@@ -1,7 +1,6 @@
 """`ebbtide doctor`: what this kernel, runtime and node allow, what is missing and how to get it. Changes nothing."""
 
 import argparse
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -34,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
             _save(tree, args.capture)
         found = doctor.examine(tree, _lookalikes(common))
     if common.json:
-        print(json.dumps(document(found), indent=2))
+        render.show_document(document(found))
     else:
-        print("\n".join(lines(found, render.page(color=common.color, legend=common.legend))))
+        render.show(lines(found, render.page(color=common.color, legend=common.legend)))
     return Exit.FOUND if any(problem.severity is Severity.ERROR for problem in found.problems) else Exit.FINE
 
 

@@ -1,7 +1,6 @@
 """`ebbtide explain WORKLOAD`: every setting as it is now, as it is wanted, as it was, and who asks for it."""
 
 import argparse
-import json
 import time
 from dataclasses import asdict
 from typing import Any
@@ -37,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
         explained = explain(looked, looked.look.desired.workloads[workload])
         found = looked.look.desired.workloads[workload].problems
     if common.json:
-        print(json.dumps(explained, indent=2))
+        render.show_document(explained)
     else:
-        print("\n".join(lines(explained, found, render.page(color=common.color, legend=common.legend))))
+        render.show(lines(explained, found, render.page(color=common.color, legend=common.legend)))
     return Exit.FINE
 
 
@@ -89,7 +88,7 @@ def lines(document: dict[str, Any], found: tuple[Problem, ...], page: Page) -> l
         "mode": f"{document['mode']}; on stop: {document['on_stop']}; {document['state']}",
     }
     result = [page.paint(f"{document['name']} ({document['id']})", render.BOLD)]
-    result += [f"  {key:7} {render.clean(text.strip())}" for key, text in facts.items() if text]
+    result += [f"  {key:7} {text.strip()}" for key, text in facts.items() if text]
     if document["settings"]:
         rows = [[each[key] for key in ("key", "now", "wanted", "original", "origin")] for each in document["settings"]]
         result += ["", *render.table(page, COLUMNS, rows)]

@@ -18,9 +18,10 @@ class Exit(IntEnum):
 
 
 class Failure(Exception):
-    """Ends the verb: printed as `ebbtide: WHAT: WHY` and a `hint:` line on standard error."""
+    """Ends the verb: printed as `ebbtide: WHAT: WHY` and a `hint:` line on standard error, between them a `log`."""
 
-    def __init__(self, what: str, why: str, *, hint: str = "", code: Exit = Exit.FOUND) -> None:
+    def __init__(self, what: str, why: str, *, hint: str = "", code: Exit = Exit.FOUND, log: str = "") -> None:
         super().__init__(f"{what}: {why}" if what else why)
         self.hint = hint
         self.code = code
+        self.log = log

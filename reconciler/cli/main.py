@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, cast
 
-from reconciler.cli import options
+from reconciler.cli import options, render
 from reconciler.cli.failure import Exit, Failure
 from sysfs import errors
 
@@ -94,13 +94,13 @@ def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> in
     try:
         return _dispatch(_with_verb(list(argv), environment))
     except Failure as failure:
-        return _complain(str(failure), failure.hint, failure.code)
+        return _complain(failure)
     except BrokenPipeError:
         raise
     except (errors.Refused, PermissionError) as error:
-        return _complain(_words(error), "try as root", Exit.PRIVILEGE)
+        return _complain(Failure("", _words(error), hint="try as root", code=Exit.PRIVILEGE))
     except OSError as error:
-        return _complain(_words(error), "", Exit.FOUND)
+        return _complain(Failure("", _words(error)))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
 
@@ -140,8 +140,8 @@ def _words(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-def _complain(message: str, hint: str, code: Exit) -> int:
-    print(f"ebbtide: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
-    return code
+def _complain(failure: Failure) -> int:
+    log = [f"  {line}" for line in failure.log.splitlines()]
+    hint = [f"hint: {failure.hint}"] if failure.hint else []
+    render.show([f"ebbtide: {failure}", *log, *hint], stream=sys.stderr)
+    return failure.code

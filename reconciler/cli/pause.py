@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from reconciler.cli import daemon_link, options
+from reconciler.cli import daemon_link, options, render
 from reconciler.cli.failure import Exit, Failure
 
 
@@ -15,12 +15,12 @@ def run(args: argparse.Namespace) -> int:
     common = options.of(args)
     flag(common)
     if daemon_link.report(common) is None:
-        print("paused; the daemon is not running, and will change nothing when it starts")
+        render.show(["paused; the daemon is not running, and will change nothing when it starts"])
         return Exit.FINE
     daemon_link.wake(common, "pause")
     if daemon_link.wait(common, lambda report: report.state == "paused") is None:
         raise Failure("pause", "the daemon has not said that it paused", hint="see `ebbtide status` and its log")
-    print("paused")
+    render.show(["paused"])
     return Exit.FINE
 
 

@@ -1,7 +1,6 @@
 """`ebbtide plan`: what would be done now. The daemon's own pure code, run here; nothing is written."""
 
 import argparse
-import json
 import time
 from dataclasses import asdict
 from typing import Any
@@ -28,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
         decided = only(plan.plan(looked.look.desired, looked.look.observed, looked.known, time.monotonic()), chosen)
         found = problems(looked, chosen)
         if common.json:
-            print(json.dumps(document(looked, decided, found), indent=2))
+            render.show_document(document(looked, decided, found))
         else:
-            print("\n".join(lines(looked, decided, found, render.page(color=common.color, legend=common.legend))))
+            render.show(lines(looked, decided, found, render.page(color=common.color, legend=common.legend)))
     return code(decided, found)
 
 
@@ -83,7 +82,7 @@ def lines(looked: Looked, decided: Plan, found: list[Problem], page: Page) -> li
     result = render.table(page, steps.COLUMNS, rows) if rows else []
     for hold in decided.holds:
         what = f" {hold.what}" if hold.what else ""
-        result.append(f"held: {render.clean(f'{names.get(hold.workload, hold.workload)}{what}: {hold.reason}')}")
+        result.append(f"held: {names.get(hold.workload, hold.workload)}{what}: {hold.reason}")
     result += render.problems(page, found)
     return [*result, *_summary(looked, decided)] if page.legend or not result else result
 

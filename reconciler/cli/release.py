@@ -5,7 +5,6 @@ daemon's lock, and needs neither class files nor records for it: what was writte
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Iterable
@@ -69,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     ids = chosen(common, report, args.workloads)
     given = by_daemon(common, report, ids) if report else by_hand(common, ids)
     if common.json:
-        print(json.dumps(document(ids, given, daemon=report is not None), indent=2))
+        render.show_document(document(ids, given, daemon=report is not None))
     else:
-        print("\n".join(lines(common, ids, given)))
+        render.show(lines(common, ids, given))
     return Exit.FOUND if any(each.result == "failed" for each in given) else Exit.FINE
 
 

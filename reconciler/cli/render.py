@@ -1,14 +1,17 @@
 """Tables and colours for terminals: plain text on pipes, shortened lines on narrow windows, a word beside every colour.
 
-A `Page` knows where it is printed; everything else here turns values into lines.
+A `Page` knows where it is printed; everything else here turns values into lines, and `show` is the only door to the
+terminal. Names and messages come from strangers' files and containers: at the door they lose what could drive it.
 """
 
+import json
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from reconciler.model import Problem, Severity
 
@@ -25,6 +28,9 @@ STATE_COLORS = {
 }
 SEVERITY_COLORS = {Severity.ERROR: RED, Severity.WARNING: YELLOW, Severity.NOTE: DIM}
 
+_INK = f"\x00{secrets.token_hex(8)}"
+"""Begins a colour in a line that is not shown yet. No stranger can write it: so our colours are told from theirs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
@@ -33,7 +39,7 @@ class Page:
     legend: bool = True
 
     def paint(self, text: str, color: str) -> str:
-        return f"\x1b[{color}m{text}\x1b[0m" if self.color and color and text else text
+        return f"{_INK}{color}m{text}{_INK}0m" if self.color and color and text else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,29 @@ class Column:
     right: bool = False
     colors: Mapping[str, str] | None = None  # cell's text -> colour
     shrinks: bool = False  # gives way on a narrow terminal
+
+
+def show(lines: Iterable[str], *, stream: TextIO | None = None) -> None:
+    """Everything that people are told goes through here."""
+    for line in lines:
+        print(shown(line), file=stream)
+    (stream or sys.stdout).flush()
+
+
+def show_over(lines: Sequence[str], before: int) -> None:
+    """The same, over the `before` lines that were shown last."""
+    print(f"\x1b[{before}F\x1b[J" if before else "", end="")
+    show(lines)
+
+
+def show_document(document: Any) -> None:
+    """For programs: every name as it is; JSON writes control characters as escapes."""
+    print(json.dumps(document, indent=2))
+
+
+def shown(line: str) -> str:
+    """A line as the terminal gets it."""
+    return "\x1b[".join(clean(part) for part in line.split(_INK))
 
 
 def page(*, color: bool | None = None, legend: bool = True, stream: TextIO | None = None) -> Page:
@@ -58,7 +87,7 @@ def page(*, color: bool | None = None, legend: bool = True, stream: TextIO | Non
 
 def table(page: Page, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
     """Aligned lines under a heading, two spaces apart, no wider than the page where a column can give way."""
-    cells = [[column.title for column in columns], *([clean(cell) or "-" for cell in row] for row in rows)]
+    cells = [[column.title for column in columns], *([cell or "-" for cell in row] for row in rows)]
     widths = fit([max(map(len, column)) for column in zip(*cells, strict=True)], columns, page.width)
     heading = [page.paint(_line(columns, widths, cells[0], Page()), BOLD)]
     return (heading if page.legend else []) + [_line(columns, widths, row, page) for row in cells[1:]]
@@ -86,7 +115,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def clean(text: str) -> str:
-    """Without control characters: names and messages come from files and must not drive the terminal."""
+    """Without control characters, line ends included: one name cannot look like two lines."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
@@ -96,9 +125,9 @@ def problems(page: Page, found: Iterable[Problem]) -> list[str]:
     for problem in found:
         word = "" if problem.severity is Severity.ERROR else f"{problem.severity}: "
         parts = [problem.place(), problem.pointer, f"{word}{problem.message}"]
-        lines.append(page.paint(clean(": ".join(filter(None, parts))), SEVERITY_COLORS[problem.severity]))
+        lines.append(page.paint(": ".join(filter(None, parts)), SEVERITY_COLORS[problem.severity]))
         if problem.hint:
-            lines.append(f"    hint: {clean(problem.hint)}")
+            lines.append(f"    hint: {problem.hint}")
     return lines
 
 

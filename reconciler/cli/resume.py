@@ -5,7 +5,7 @@ import contextlib
 import os
 
 from reconciler import released
-from reconciler.cli import daemon_link, options, select
+from reconciler.cli import daemon_link, options, render, select
 from reconciler.cli.failure import Exit, Failure
 
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     running = daemon_link.report(common) is not None
     if running:
         daemon_link.wake(common, "resume")
-    print("; ".join(_said(names, everything=not args.workloads, running=running)))
+    render.show(["; ".join(_said(names, everything=not args.workloads, running=running))])
     return Exit.FINE
 
 

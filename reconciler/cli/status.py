@@ -1,7 +1,6 @@
 """`ebbtide status`: what the daemon manages and how it is going, from its last report."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -38,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
     common = options.of(args)
     standing = chosen(published.read(common), args.workloads)
     if common.json:
-        print(json.dumps({**asdict(standing.report), "running": not standing.stale, "stale": standing.stale}, indent=2))
+        render.show_document({**asdict(standing.report), "running": not standing.stale, "stale": standing.stale})
     else:
-        print("\n".join(lines(standing, render.page(color=common.color, legend=common.legend))))
+        render.show(lines(standing, render.page(color=common.color, legend=common.legend)))
     return code(standing)
 
 
@@ -66,7 +65,7 @@ def lines(standing: Standing, page: Page) -> list[str]:
         result += ["", *render.table(page, COLUMNS, [_row(workload) for workload in report.workloads])]
     noted = [f"{workload.name}: {note}" for workload in report.workloads for note in _notes(workload)]
     if noted and page.legend:
-        result += ["", *(f"note: {render.clean(note)}" for note in noted)]
+        result += ["", *(f"note: {note}" for note in noted)]
     found = [*report.problems, *(problem for workload in report.workloads for problem in workload.problems)]
     return result + (["", *render.problems(page, found)] if found else [])
 
@@ -81,7 +80,7 @@ def _heading(standing: Standing, page: Page) -> list[str]:
     result.append(f"   since: {report.started} (pid {report.pid})")
     took = f"{report.cycle_seconds * 1000:.0f} ms"
     result.append(f"    last: {report.time}, cycle {report.cycles}, {took}, because of {report.wakeup or 'nothing'}")
-    return result + [f" pending: {render.clean(text)}" for text in report.pending]
+    return result + [f" pending: {text}" for text in report.pending]
 
 
 def _summary(report: Report) -> str:

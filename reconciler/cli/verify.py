@@ -4,7 +4,6 @@ It looks itself; only which loops run is the daemon's word.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -62,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
             "workloads": len(chosen),
             "differences": [asdict(one) for one in different],
         }
-        print(json.dumps({**body, "problems": [asdict(problem) for problem in found]}, indent=2))
+        render.show_document({**body, "problems": [asdict(problem) for problem in found]})
     else:
         page = render.page(color=common.color, legend=common.legend)
-        print("\n".join(lines(page, different, found, len(chosen))))
+        render.show(lines(page, different, found, len(chosen)))
     return Exit.FINE if fine else Exit.FOUND
 
 

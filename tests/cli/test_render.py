@@ -41,11 +41,17 @@ def test_no_legend_no_heading() -> None:
 def test_colours_do_not_move_columns() -> None:
     plain, painted = (render.table(Page(color=on), COLUMNS, ROWS) for on in (False, True))
 
-    assert painted[1] == plain[1].replace("converged", "\x1b[32mconverged\x1b[0m")
+    assert render.shown(painted[1]) == plain[1].replace("converged", "\x1b[32mconverged\x1b[0m")
 
 
-def test_control_characters_do_not_reach_the_terminal() -> None:
-    assert "\x1b" not in "".join(render.table(Page(), COLUMNS, [["\x1b[2Jevil", "drift", "1"]]))
+def test_only_our_own_colours_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b[2J\x1b[31mevil\nname\x00\u202e"
+    painted = Page(color=True).paint(evil, render.GREEN)
+    render.show([painted, evil, *render.table(Page(legend=False), COLUMNS, [[evil, "drift", "1"]])])
+
+    shown = capsys.readouterr().out.splitlines()
+    clean = "�[2J�[31mevil�name��"
+    assert shown == [f"\x1b[32m{clean}\x1b[0m", clean, f"{clean}  drift  1"]
 
 
 class Terminal(io.StringIO):
