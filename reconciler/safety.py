@@ -23,6 +23,8 @@ _NAMES = {
     "crun": "container starter: lives for moments, inside the new container's cgroup",
     "youki": "container starter: lives for moments, inside the new container's cgroup",
     "kubelet": "node agent: a slow kubelet makes the node NotReady and evicts its pods",
+    "ebbtide": "Ebbtide itself: it would wait for its own memory",
+    "ebbtide-nri": "Ebbtide's plugin: every container start waits for it",
     "init": "init system: everything depends on it",
     "(sd-pam)": "session keeper of systemd",
     "sshd": "the way in for whoever must repair the node",

@@ -1,5 +1,7 @@
 """Who a process is and how much memory it has: /proc/PID/{stat,status,exe} (proc(5))."""
 
+from contextlib import suppress
+
 from reconciler.model import Identity, ProcessFacts
 from sysfs.errors import KernelError, Rejected
 from sysfs.tree import Tree
@@ -42,6 +44,12 @@ def status(tree: Tree, pid: int) -> dict[str, int]:
     return {
         key: int(words[0]) * 1024 for key, words in sizes if len(words) == 2 and words[0].isdigit() and words[1] == "kB"
     }
+
+
+def name_ourselves(name: str) -> None:
+    """So that nobody takes us for any Python program, least of all Ebbtide (reconciler/safety.py)."""
+    with suppress(KernelError):  # no /proc of our own: then nobody can look at us either
+        Tree().write("/proc/self/comm", name)
 
 
 def all_pids(tree: Tree) -> tuple[int, ...]:

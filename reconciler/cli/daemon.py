@@ -9,6 +9,7 @@ from reconciler import classfiles, logs, state
 from reconciler.cli import options
 from reconciler.cli.failure import Exit, Failure
 from reconciler.gather import Places
+from sysfs import process
 from sysfs.tree import Tree
 
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from reconciler.daemon import Daemon  # numpy and gRPC are not needed to say `daemon --help`
 
+    process.name_ourselves("ebbtide")
     faulthandler.enable()  # the service manager's watchdog sends SIGABRT: every thread's stack goes to the log
     logs.start({"": logging.WARNING, "ebbtide": logging.DEBUG if args.verbose else logging.INFO})
     try:

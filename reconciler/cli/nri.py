@@ -29,7 +29,7 @@ from nri.store import Store
 from reconciler import classfiles, inventory, lastgood, logfmt, logs, records, systemd
 from reconciler.cli import options
 from reconciler.cli.failure import Exit, Failure
-from sysfs import boot
+from sysfs import boot, process
 from sysfs.tree import Tree
 
 log = logging.getLogger("ebbtide.nri")
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     _start_log(args.verbose, common.state_dir)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # classes are read again all the time
+    process.name_ourselves("ebbtide-nri")
     with _lock(common.state_dir):
         served = Served(common, identity, args.config)
         if identity.descriptor is not None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import children, released
+from reconciler import children, released, safety
+from sysfs import process
+from sysfs.tree import Tree
 from tests.cli.conftest import Machine
 from tests.cli.node import conforms
 
@@ -41,6 +43,11 @@ def test_it_converges_and_everybody_agrees(machine: Machine, daemon: children.Ch
         ("memory.high", "max"),
         ("memory.swap.max", "0"),
     ]
+
+
+def test_nobody_takes_it_for_any_python_program(machine: Machine, daemon: children.Child) -> None:
+    """A workload that is a whole slice may contain another of our processes."""
+    assert "Ebbtide itself" in safety.refusal(process.facts(Tree(), daemon.process.pid), ())
 
 
 def test_pause_and_resume(machine: Machine, daemon: children.Child) -> None:

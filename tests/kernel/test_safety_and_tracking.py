@@ -25,6 +25,8 @@ def facts(comm: str = "", exe: str = "", *, pid: int = 50, kernel_thread: bool =
         facts("dbus-daemon", "/usr/bin/dbus-daemon"),
         facts("conmon", "/usr/bin/conmon"),
         facts("crio", "/usr/bin/crio"),
+        facts("ebbtide", "/usr/bin/python3.13"),
+        facts("ebbtide-nri", "/usr/bin/python3.13"),
         facts("(sd-pam)", "/usr/lib/systemd/systemd"),
     ],
     ids=str,

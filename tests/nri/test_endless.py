@@ -16,9 +16,12 @@ import pytest
 
 from nri import api_pb2 as api
 from nri import endless, link, session
+from reconciler import safety
 from reconciler.cli import main as cli
 from reconciler.cli import nri as verb
 from reconciler.cli.failure import Exit, Failure
+from sysfs import process as facts
+from sysfs.tree import Tree
 from tests.nri.conftest import Place
 from tests.nri.host import GENEROUS, Host, Listener, container, pod
 
@@ -178,6 +181,7 @@ def test_the_whole_command_against_a_runtime_that_restarts(root: Path, listener:
     host = listener.host()
     registration = host.registration()
     assert (registration.plugin_idx, registration.plugin_name) == ("42", "memd")
+    assert "Ebbtide's plugin" in safety.refusal(facts.facts(Tree(), process.pid), ())
     host.accept()
     host.call("Configure", api.ConfigureRequest())
     host.call("Synchronize", api.SynchronizeRequest())
