@@ -25,6 +25,7 @@ from sysfs.tree import Tree
 MIB = 1 << 20
 ATTEMPTS = 2
 _STEP_REGIONS = 512
+_PIECE_PAGES = 1 << 17  # of address space, looked at together: 1 MiB of pagemap
 _TRIES_MAX = np.uint8(255)
 
 Mask = NDArray[np.bool_]
@@ -125,13 +126,34 @@ class Mover:
             return Moved()
 
     def _of_regions(self, known: Process, index: NDArray[np.intp], target: advise.Target, opened: Pagemap) -> Moved:
-        rows = known.regions[index]
-        batches = [
-            _Batch(start, entries, self._can_leave(rows, start, entries))
-            # One mapping a range: the kernel refuses all of a range that begins in, say, a locked mapping.
-            for start, end in regions.spans(rows, self._page_size, known.mapped.start)
-            for entries in [opened.entries(start, end)]
-        ]
+        rows, advised = known.regions[index], 0
+        gone = np.zeros(len(rows), np.uint32)
+        for ranges in self._pieces(rows, known):
+            listed = [(start, opened.entries(start, end)) for start, end in ranges]
+            batches = [_Batch(start, entries, self._can_leave(rows, start, entries)) for start, entries in listed]
+            advised += self._advise(known, batches, target, opened)
+            gone += self._gone(rows, batches)
+        _book(known.regions, index, gone)
+        left = int(gone.sum()) * self._page_size
+        known.figures.moved(advised, left)
+        return Moved(advised=advised, left=left)
+
+    def _pieces(self, rows: regions.Regions, known: Process) -> Iterator[list[tuple[int, int]]]:
+        """Address ranges of the regions, so many at a time that what is read of them stays small."""
+        together, size, most = list[tuple[int, int]](), 0, _PIECE_PAGES * self._page_size
+        # One mapping a range: the kernel refuses all of a range that begins in, say, a locked mapping.
+        for start, end in regions.spans(rows, self._page_size, known.mapped.start):
+            for at in range(start, end, most):
+                stop = min(at + most, end)
+                if size + stop - at > most:
+                    yield together
+                    together, size = [], 0
+                together.append((at, stop))
+                size += stop - at
+        yield together
+
+    def _advise(self, known: Process, batches: list[_Batch], target: advise.Target, opened: Pagemap) -> int:
+        """Ask for what can leave, look, and ask once more for what stayed; returns bytes."""
         advised = 0
         for _ in range(ATTEMPTS):
             remaining = [self._runs(batch) for batch in batches]
@@ -142,9 +164,7 @@ class Mover:
             advised = max(advised, target.page_out(starts, ends))
             for batch in batches:
                 self._verify(known, batch, opened)
-        left = self._count(known, index, batches) * self._page_size
-        known.figures.moved(advised, left)
-        return Moved(advised=advised, left=left)
+        return advised
 
     def _can_leave(self, rows: regions.Regions, start: int, entries: NDArray[np.uint64]) -> Mask:
         """Present, mapped nowhere else, and of the region's own kind (which also leaves out the zero page)."""
@@ -198,18 +218,19 @@ class Mover:
                 low = int(mapped.start[i])
                 yield low, int(mapped.end[i]), int(mapped.offset[i]), max(start - low, 0)
 
-    def _count(self, known: Process, index: NDArray[np.intp], batches: list[_Batch]) -> int:
-        """Book what left to its regions; returns pages."""
+    def _gone(self, rows: regions.Regions, batches: list[_Batch]) -> NDArray[np.uint32]:
+        """Pages of each region that left."""
         addresses = np.concatenate([self._addresses(b.start, len(b.left))[b.left] for b in batches])
-        owner = np.searchsorted(known.regions["start"], addresses, side="right") - 1
-        gone = np.bincount(owner, minlength=len(known.regions))[index].astype(np.uint32)
-        mine = known.regions
-        mine["present"][index] -= np.minimum(gone, mine["present"][index])
-        mine["swapped"][index] += np.where(mine["kind"][index] == Kind.ANON, gone, 0).astype(np.uint32)
-        mine["out"][index] += gone
-        again = np.minimum(mine["tries"][index], _TRIES_MAX - 1) + np.uint8(1)
-        mine["tries"][index] = np.where(gone > 0, 0, again)
-        return len(addresses)
+        owner = np.searchsorted(rows["start"], addresses, side="right") - 1
+        return np.bincount(owner, minlength=len(rows)).astype(np.uint32)
+
+
+def _book(mine: regions.Regions, index: NDArray[np.intp], gone: NDArray[np.uint32]) -> None:
+    mine["present"][index] -= np.minimum(gone, mine["present"][index])
+    mine["swapped"][index] += np.where(mine["kind"][index] == Kind.ANON, gone, 0).astype(np.uint32)
+    mine["out"][index] += gone
+    again = np.minimum(mine["tries"][index], _TRIES_MAX - 1) + np.uint8(1)
+    mine["tries"][index] = np.where(gone > 0, 0, again)
 
 
 _QUEUED = np.dtype([("pid", np.int32), ("start", np.uint64), ("bytes", np.int64), ("changed", np.uint32)])

@@ -26,6 +26,9 @@ from reconciler.model import (
 )
 
 USUAL_PAGE = 4096
+_LARGEST_REGION = 2**30  # bytes: a page-out looks at each page of a region
+_FEW_PAGES = 16
+_REGION_BYTES = 32  # reconciler/engine/regions.py
 _MOST_BANDWIDTH = 2**20  # MiB/s: one TiB a second
 
 
@@ -175,10 +178,24 @@ def _tracker(age: Part, page_size: int) -> TrackerConfig:
 
 def _pages_in_region(config: Part, page_size: int) -> int:
     if not config.has("regionsize"):
-        return config.whole("pagesinregion", 512, least=1, most=2**30)
+        pages = config.whole("pagesinregion", 512, least=1, most=_LARGEST_REGION // page_size)
+        return _not_few(config, "pagesinregion", pages)
     if config.has("pagesinregion"):
         config.say("regionsize", '"pagesinregion" and "regionsize" say the same thing twice', "remove one of the two")
-    return max(1, _size(config, "regionsize", 512 * page_size, page_size, "2MiB") // page_size)
+    size = _size(config, "regionsize", 512 * page_size, page_size, "2MiB")
+    if size > _LARGEST_REGION:
+        said = f"{checking.show(config.values['regionsize'])} is too large; the most is"
+        config.say("regionsize", f"{said} {quantities.human_bytes(_LARGEST_REGION)}", "for example regionsize: 2MiB")
+    return _not_few(config, "regionsize", size // page_size)
+
+
+def _not_few(config: Part, key: str, pages: int) -> int:
+    if pages < _FEW_PAGES:
+        said = (
+            f"regions of {pages} page(s) cost the daemon {_REGION_BYTES / pages:.3g} bytes for each page of a workload"
+        )
+        config.say(key, said, f"{_FEW_PAGES} pages or more cost next to nothing", Severity.WARNING)
+    return pages
 
 
 def _size(part: Part, key: str, default: int, least: int, example: str) -> int:

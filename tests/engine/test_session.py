@@ -1,5 +1,6 @@
 """One workload's loop, from its processes to verified page-out, on a fake kernel."""
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -676,6 +677,25 @@ def test_the_bandwidth_holds_for_few_and_for_many_regions(bench: Bench, pages_in
 
     assert moved / MIB == pytest.approx(10, abs=pages_in_region * PAGE / MIB + 0.5)
     assert report(bench).paged_out_bytes == report(bench).advised_bytes
+
+
+def test_large_sparse_regions_are_paged_out_in_little_memory(bench: Bench) -> None:
+    window, number = 1 << 18, 8
+    process = FakeProcess(bench.kernel.root, 50, pages=np.zeros(window * number, np.uint64)).map(0, window * number)
+    for i in range(number):
+        process.present(i * window, i * window + 1)
+    bench.kernel.add(process)
+    config = replace(CONFIG, tracker=replace(CONFIG.tracker, pages_in_region=window))
+    bench.engine.start(bench.task(config=config))
+    bench.run(1.5)
+    peaks: list[int] = []
+    bench.kernel.before = lambda: peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.start()
+    bench.run(1)
+    tracemalloc.stop()
+
+    assert peaks[0] < process.pages.nbytes // 2
+    assert pages(report(bench).paged_out_bytes) == number
 
 
 def test_the_longest_idle_leaves_first(bench: Bench) -> None:

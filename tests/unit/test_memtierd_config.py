@@ -223,6 +223,11 @@ def test_trackers_of_memtierd_are_known_but_not_done(word: str) -> None:
         (age("pidwatcher: {name: cgroups, config: {cgroups: [$CGROUP2_ABS_PATH2]}}"), "is no absolute directory"),
         (age("tracker: {name: auto, config: {samplingus: 5000}}"), 'unknown key "samplingus"'),
         (age("tracker: {name: auto, config: {regionsize: 1K}}"), 'the text "1K" is too small; the least is 4K'),
+        (
+            age("tracker: {name: auto, config: {regionsize: 1025MiB}}"),
+            'the text "1025MiB" is too large; the most is 1G',
+        ),
+        (age("tracker: {name: auto, config: {pagesinregion: 262145}}"), "262145 is too large; the most is 262144"),
     ],
 )
 def test_errors(text: str, message: str) -> None:
@@ -238,6 +243,19 @@ def test_a_scan_slower_than_the_swap_out_is_warned_of() -> None:
     assert problem.severity is Severity.WARNING
     assert "looked at only every 5000 ms" in problem.message
     assert read(age("swapoutms: 5000")).problems == ()
+
+
+@pytest.mark.parametrize("region", ["pagesinregion: 2", "regionsize: 8KiB"])
+def test_regions_of_a_few_pages_are_warned_of(region: str) -> None:
+    (problem,) = read(age(f"tracker: {{name: auto, config: {{{region}}}}}")).problems
+
+    assert problem.severity is Severity.WARNING
+    assert "regions of 2 page(s) cost the daemon 16 bytes for each page" in problem.message
+
+
+@pytest.mark.parametrize("region", ["pagesinregion: 16", "regionsize: 64KiB", "regionsize: 1GiB"])
+def test_regions_between_the_bounds_are_fine(region: str) -> None:
+    assert read(age(f"tracker: {{name: auto, config: {{{region}}}}}")).problems == ()
 
 
 def test_a_placeholder_is_never_replaced_in_text() -> None:
@@ -274,7 +292,7 @@ CONFIGS = st.builds(
     tracker=st.builds(
         TrackerConfig,
         name=st.sampled_from(["auto", "idlepage", "softdirty", "referenced"]),
-        pages_in_region=st.integers(1, 2**20),
+        pages_in_region=st.integers(16, 2**18),
         max_count_per_region=st.integers(0, 512),
         scan_interval_ms=MS,
         regions_update_ms=st.integers(0, 10**9),
