@@ -62,14 +62,9 @@ def hot_stays(container: pods.Container, hot: Hot) -> None:
     assert hot.faults() <= allowed
 
 
-def drop_classes(tracker: str) -> None:
-    ebbtide.drop("10-swap.yaml", classes.swap_idle_data(tracker))
-    ebbtide.drop("20-track.yaml", classes.track_working_set_size(tracker))
-
-
 @pytest.mark.smoke
 def test_the_example_pod(product: object, run_pod: Callable[..., pods.Pod]) -> None:
-    drop_classes("idlepage")
+    classes.drop("idlepage")
     pod = run_pod(pods.example())
     pod.start()
     tidy, measured, alone = (pod[name] for name in ("tidy", "measured", "alone"))
@@ -116,7 +111,7 @@ def only(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("tracker", ["auto", "referenced"])
 def test_other_trackers(tracker: str, product: object, run_pod: Callable[..., pods.Pod]) -> None:
-    drop_classes(tracker)
+    classes.drop(tracker)
     pod = run_pod(only(pods.example(), "tidy"))
     pod.start()
     hot = Hot(pod["tidy"], pod["tidy"].ranges("write", "read"))
@@ -128,7 +123,7 @@ def test_other_trackers(tracker: str, product: object, run_pod: Callable[..., po
 @pytest.mark.skipif(not IDLE_BITMAP.exists(), reason="only the test kernel has soft-dirty")
 def test_softdirty_sees_writes_only(product: object, run_pod: Callable[..., pods.Pod]) -> None:
     """It cannot see reads: what is only read is taken, and the class's workload says so."""
-    drop_classes("softdirty")
+    classes.drop("softdirty")
     pod = run_pod(only(pods.example(), "tidy"))
     pod.start()
     hot = Hot(pod["tidy"], pod["tidy"].ranges("write"))

@@ -22,7 +22,7 @@ def small(name: str, **annotations: str) -> dict[str, Any]:
 
 
 def drop_classes() -> None:
-    ebbtide.drop("10-swap.yaml", classes.swap_idle_data("auto"))
+    classes.drop("auto")
     ebbtide.drop("30-high.yaml", "classes:\n" + HIGH)
 
 
