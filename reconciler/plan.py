@@ -150,7 +150,7 @@ def _converge(workload: Workload, seen: ObservedWorkload, view: View, knob: Knob
             knob=knob,
             value=value,
             seen=current,
-            foreign=entry is not None and current not in (*entry.ours, *workload.runtime_values.values()),
+            foreign=entry is not None and current not in (*entry.ours, workload.runtime_values.get(knob)),
         )
 
 

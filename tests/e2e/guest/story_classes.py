@@ -76,7 +76,7 @@ def test_a_write_by_somebody_else_is_corrected(product: object, run_pod: Callabl
     pod.start()
     container = pod["c"]
     shows(container, "it starts with its class", ON)
-    (container.cgroup / "memory.high").write_text("max", encoding="ascii")
+    (container.cgroup / "memory.high").write_text("123M", encoding="ascii")
     shows(container, "what somebody else wrote is corrected at the next look", ON)
     poll.until("it is counted", lambda: foreign_writes(container) > 0)
 
