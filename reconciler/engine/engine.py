@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from reconciler import logfmt
 from reconciler.engine import processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bucket import Bucket
@@ -29,7 +30,7 @@ from sysfs.tree import Tree
 TRACKERS: Makers = {"idlepage": IdlePage, "referenced": Referenced, "softdirty": SoftDirty}
 _BUDGET_BURST_S = 10.0  # a rest of this long may be spent at once
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ebbtide.engine")
 
 
 def _ignore(workload: str, text: str) -> None:
@@ -129,7 +130,8 @@ class Engine:
             said = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             self._dead[workload] = replace(report, error=said)
         session.stop()
-        _log.error("tracking ended workload=%s error=%s", workload, said, exc_info=not isinstance(error, OSError))
+        line = logfmt.line("event=tracking-ended", workload=workload, error=said)
+        _log.error("%s", line, exc_info=not isinstance(error, OSError))
         self._wake(f"engine {workload}: {said}")
 
 

@@ -12,6 +12,9 @@ class Asked(Protocol):
     @property
     def task(self) -> EngineTask: ...
 
+    @property
+    def page_size(self) -> int: ...
+
     def accessed(self, limits: tuple[float, ...], pids: tuple[int, ...] = ()) -> AccessedTable: ...
 
     def figures(self) -> dict[int, Figures]: ...
@@ -24,7 +27,7 @@ def answer(command: tuple[str, ...], asked: Asked) -> str:
         case ("policy", "-dump", *_):
             return accessed.USAGE
         case ("stats", *rest):
-            return stats.tables(rest, asked.figures())
+            return stats.tables(rest, asked.figures(), asked.page_size)
         case _:
             return f"unknown command {' '.join(command)!r}: policy -dump accessed TIMESPEC,TIMESPEC or stats expected"
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from reconciler import brakes
+from reconciler import brakes, logfmt
 from reconciler.brakes import Hold
 from reconciler.engine import accessed, processes, regions, routines
 from reconciler.engine.accessed import AccessedTable
@@ -34,10 +34,11 @@ from sysfs.tree import Tree
 KINDS: Mapping[str, Kind] = {"anon": Kind.ANON, "file": Kind.FILE}
 NEVER = float("inf")
 _BRAKE_CHECK_S = 1.0
+_STUCK_TRIES = 4  # fewer happen to pages that are just being written out
 _LONG_RUN_S = 30.0
 _LONGEST_WAIT_S = 2.0  # then the budget is asked again: it may have been raised
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("ebbtide.engine")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ class Session:
 
     def report(self) -> EngineReport:
         known = list(dict(self._members.known).values())
-        policy, size = self.task.config.policy, self._around.features.page_size
+        policy, size = self.task.config.policy, self.page_size
         idle = [age.idle(each.regions, each.looked, policy.swapout_ms) for each in known]
         data = [regions.data_pages(each.regions) for each in known]
         return EngineReport(
@@ -116,7 +117,11 @@ class Session:
     def accessed(self, limits: tuple[float, ...], pids: tuple[int, ...] = ()) -> AccessedTable:
         known = {pid: each for pid, each in dict(self._members.known).items() if not pids or pid in pids}
         looked = {pid: (each.regions, each.looked) for pid, each in known.items()}
-        return accessed.table(looked, limits, self._around.features.page_size, self.task.tracker)
+        return accessed.table(looked, limits, self.page_size, self.task.tracker)
+
+    @property
+    def page_size(self) -> int:
+        return self._around.features.page_size
 
     def figures(self) -> dict[int, processes.Figures]:
         return {pid: each.figures for pid, each in dict(self._members.known).items()}
@@ -224,8 +229,8 @@ class Session:
 
     def _refresh(self, known: Process) -> None:
         back = self._surveyor.refresh(known, self._around.clock(), self.deciseconds())
-        self._back += back * self._around.features.page_size
-        self._gauges.came_back(self._around.clock(), back * self._around.features.page_size)
+        self._back += back * self.page_size
+        self._gauges.came_back(self._around.clock(), back * self.page_size)
 
     # -- what leaves -------------------------------------------------------------------------------------------------
 
@@ -264,7 +269,8 @@ class Session:
 
     def _say_brake(self, brake: str) -> None:
         if bool(brake) != bool(self._brake):
-            _log.info("page-out %s workload=%s %s", "braked" if brake else "goes on", self.task.workload, brake)
+            event = "event=page-out-braked" if brake else "event=page-out-goes-on"
+            _log.info("%s", logfmt.line(event, workload=self.task.workload, reason=brake))
         self._brake = brake
 
     def _no_bandwidth(self) -> str:
@@ -272,7 +278,7 @@ class Session:
 
     def _out_bytes(self) -> int:
         pages = sum(int(each.regions["out"].sum()) for each in self._members.known.values())
-        return pages * self._around.features.page_size
+        return pages * self.page_size
 
     def _brake_directories(self) -> tuple[str, ...]:
         """The workload's cgroups; of bare processes the cgroup of the first."""
@@ -314,8 +320,8 @@ class Session:
             )
         if self._stretched >= 1:
             notes.append(f"scans were put off by {self._stretched:.0f} s in all to stay within engine.cpupercent")
-        stuck = sum(int(each.regions["present"][each.regions["tries"] > 1].sum()) for each in known)
-        if size := stuck * self._around.features.page_size >> 20:
+        stuck = sum(int(each.regions["present"][each.regions["tries"] >= _STUCK_TRIES].sum()) for each in known)
+        if size := stuck * self.page_size >> 20:
             notes.append(f"{size} MiB do not leave: shared with other processes, locked, or dirty file pages")
         return tuple(notes)
 

@@ -1,5 +1,6 @@
 """One workload's loop, from its processes to verified page-out, on a fake kernel."""
 
+import logging
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reconciler.engine import stats
+from reconciler.engine.processes import Figures
 from reconciler.model import BrakeLimits, EngineSettings, Feature, Features, MoverConfig
 from reconciler.report import EngineReport
 from sysfs import pagemap
@@ -360,6 +363,46 @@ def half_seconds() -> Callable[[], float]:
     """Every other call ends a scan: half a second each."""
     ticks = iter(range(1_000_000))
     return lambda: next(ticks) * 0.5
+
+
+@pytest.mark.parametrize("page_size", [4096, 16384])
+def test_statistics_count_pages_of_this_machine(page_size: int) -> None:
+    figures = Figures()
+    figures.scanned(1 << 18, 1 << 16, 0.5)
+    figures.moved(3 * page_size, 2 * page_size)
+    tables = stats.tables((), {50: figures}, page_size)
+
+    assert "      50        1          3          2    0.000" in tables
+    assert f"      50        1       262144  0.500  0.500  0.500 {page_size / 4096:8.3f}" in tables
+
+
+def test_strangers_names_do_not_forge_log_lines(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    app(bench.kernel)
+    bench.kernel.swap(0)
+    name = "a\nevent=forged"
+    with caplog.at_level(logging.INFO, "ebbtide"):
+        bench.engine.start(replace(bench.task(), workload=name))
+        bench.run(3)
+        bench.engine.start(replace(bench.task("idlepage"), workload=name))
+        bench.run(3)
+    lines = caplog.messages
+
+    assert [line.partition(" ")[0] for line in lines] == ["event=page-out-braked", "event=tracking-ended"]
+    assert all('workload="a\\nevent=forged"' in line for line in lines)
+
+
+def test_what_stays_a_little_longer_is_not_called_stuck(bench: Bench) -> None:
+    """Pages under writeback, for example."""
+    app(bench.kernel).map(1024, 2048).present(1024, 2048).write()
+    bench.kernel.effect = False
+    bench.engine.start(bench.task())
+    notes: set[str] = set()
+    for _ in range(60):
+        bench.run(0.1)
+        notes |= set(report(bench).notes)
+
+    assert len(bench.kernel.advised) >= 4
+    assert not any("do not leave" in note for note in notes)
 
 
 def test_scanning_stays_within_the_cpu_budget(kernel: FakeKernel) -> None:
