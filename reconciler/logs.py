@@ -1,10 +1,13 @@
 """Where log lines go: to standard error with journald's priorities, or with times for people; or to syslog."""
 
+import faulthandler
 import logging
 import logging.handlers
 import os
+import signal
 import sys
 from collections.abc import Mapping
+from typing import TextIO
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _SYSLOG = "/dev/log"
@@ -37,6 +40,12 @@ def start_without_terminal(levels: Mapping[str, int], fallback: str, syslog: str
         handler = logging.handlers.RotatingFileHandler(fallback, maxBytes=1 << 20, backupCount=1, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s level=%(levelname)s %(message)s"))
     _use(handler, levels)
+
+
+def show_stacks(file: int | TextIO = 2) -> None:
+    """Every thread's stack when it crashes or the watchdog sends SIGABRT, and on SIGUSR1 without any harm."""
+    faulthandler.enable(file)
+    faulthandler.register(signal.SIGUSR1, file)
 
 
 def _use(handler: logging.Handler, levels: Mapping[str, int]) -> None:

@@ -1,7 +1,6 @@
 """`ebbtide daemon`: the reconciler, in the foreground."""
 
 import argparse
-import faulthandler
 import logging
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     from reconciler.daemon import Daemon  # numpy and gRPC are not needed to say `daemon --help`
 
     process.name_ourselves("ebbtide")
-    faulthandler.enable()  # the service manager's watchdog sends SIGABRT: every thread's stack goes to the log
+    logs.show_stacks()
     logs.start({"": logging.WARNING, "ebbtide": logging.DEBUG if args.verbose else logging.INFO})
     try:
         daemon = Daemon(places(options.of(args)))

@@ -187,8 +187,11 @@ def _start_log(verbose: int, state_dir: str) -> None:
     }
     if os.fstat(2).st_rdev == os.stat(os.devnull).st_rdev:
         logs.start_without_terminal(levels, f"{state_dir}/nri.log")
+        os.makedirs(state_dir, mode=0o700, exist_ok=True)
+        logs.show_stacks(open(f"{state_dir}/nri.stacks", "a"))  # noqa: SIM115  until the end
     else:
         logs.start(levels)
+        logs.show_stacks()
 
 
 def _terminate(number: int, _: FrameType | None) -> NoReturn:
