@@ -56,6 +56,11 @@ def verified() -> bool:
     return bool(json.loads(ebbtide.cli("verify", "-o", "json", ok=(0, 1)))["verified"])
 
 
+def test_the_demo_works_here(product: Services) -> None:
+    """On a node with swap, beside the real daemon; it gives up by itself on a machine that is too slow."""
+    print(ebbtide.cli("demo", "--no-color"), flush=True)
+
+
 def test_the_doctor_finds_the_runtime(product: Services) -> None:
     text = ebbtide.cli("doctor", ok=(0, 1))
     print(text, flush=True)

@@ -129,6 +129,9 @@ def test_softdirty_sees_writes_only(product: object, run_pod: Callable[..., pods
     hot = Hot(pod["tidy"], pod["tidy"].ranges("write"))
     idle_leaves(pod["tidy"], hot)
     poll.never("written memory is taken", lambda: hot.look() > HOT_AT_MOST, seconds=SETTLE_SECONDS)
+    print(f"  {hot.faults()} pages had to come back; {ebbtide.show(pod['tidy'].id)}", flush=True)
+    assert hot.faults() > INTERPRETER_PAGES, "what is only read was taken: this is how it would look"
+    poll.until("the brake holds", lambda: "refault" in ebbtide.engine(pod["tidy"].id)["brake"])
     told(pod["tidy"], "softdirty")
     said = json.dumps(ebbtide.workload(pod["tidy"].id))
     assert "read" in said, said
