@@ -1,6 +1,6 @@
 """What the plugin decides by: classes, this kernel's cgroup files, and what an administrator has said meanwhile.
 
-Read anew for every decision, because a class file may have changed a moment ago; parsed only if its text differs.
+Read beside the answers to the runtime, never for one of them (nri.background); parsed only if a text differs.
 """
 
 import logging
@@ -35,26 +35,27 @@ class Outlook:
         self._read_classes = read_classes
         self._classes = classes.Loaded()
         self._features = Features(kernel="", page_size=os.sysconf("SC_PAGE_SIZE"))
-        self._boot_id = boot.boot_id(places.tree)
-        self.generation = 0  # counts changes of the classes
+        # Until the first look has succeeded nothing is managed, and nothing rejected.
+        boot_id = boot.boot_id(places.tree)
+        self.view = View(table=self._classes.table, features=self._features, boot_id=boot_id, uncertain=True)
 
-    def look(self) -> View:
-        self._refresh()
-        return View(
+    def refresh(self) -> None:
+        """Replace the view as a whole: another thread may be reading it."""
+        self._refresh_classes()
+        self.view = View(
             table=self._classes.table,
             features=self._known_features(),
-            boot_id=self._boot_id,
+            boot_id=self.view.boot_id,
             uncertain=bool(self._classes.failed),
             paused=os.path.exists(f"{self._places.run_dir}/paused"),
             released=released.read(self._places.state_dir),
         )
 
-    def _refresh(self) -> None:
+    def _refresh_classes(self) -> None:
         fresh = self._read_classes()
         if fresh is None:
             return
         before, self._classes = self._classes.problems, fresh
-        self.generation += 1
         for problem in fresh.problems:
             if problem not in before:
                 place = f"{problem.place()}{problem.pointer}"

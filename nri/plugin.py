@@ -1,8 +1,9 @@
 """What we answer to the runtime, and what changes in the inventory because of it. No socket, no file.
 
 Every call has two halves. The answer needs nothing but memory, so it leaves within a millisecond or two; the work,
-done when the answer is on its way, says which records to write and remove. So no slow disk, scan or page-out can
-delay a container, and a handler that fails costs a log line, never a container.
+done when the answer is on its way, looks at the cgroup tree and says which records to write and remove. Others do that
+(nri.background). So no slow disk, scan or page-out can delay a container, and a handler that fails costs a log line,
+never a container.
 """
 
 import logging
@@ -14,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from nri import adjust, cgroup_path, containers
 from nri import api_pb2 as api
 from nri.adjust import Decision, View
+from nri.changes import Changes
 from nri.ttrpc import Code
 from reconciler import logfmt
 from reconciler.model import OnError, Problem, Workload, WorkloadState
@@ -25,16 +27,6 @@ decisions = logging.getLogger("ebbtide.nri.decisions")
 messages = logging.getLogger("ebbtide.nri.messages")
 
 SERVICE = api.DESCRIPTOR.services_by_name["Plugin"].full_name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What to do to STATE, in this order."""
-
-    publish: str | None = None  # configuration that the runtime handed to us; "" = none any more
-    write: tuple[Workload, ...] = ()
-    remove: tuple[str, ...] = ()
-    keep: frozenset[str] | None = None  # if given, records of other containers are stale
 
 
 def no_work() -> Changes:

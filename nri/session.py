@@ -1,6 +1,6 @@
 """One connection to the runtime, from registration to its end; and, for a plugin that connects by itself, the next.
 
-There is one thread and no lock. Configure may come before the answer to our registration, so there is nothing to wait
+One thread does all of that. Configure may come before the answer to our registration, so there is nothing to wait
 for: what comes in is handled in the order in which it comes.
 """
 
@@ -13,7 +13,8 @@ from typing import NoReturn
 
 from nri import api_pb2 as api
 from nri import link, mux, ttrpc
-from nri.plugin import SERVICE, Answer, Changes, Plugin
+from nri.changes import Changes
+from nri.plugin import SERVICE, Answer, Plugin
 from nri.ttrpc import Code
 from reconciler import logfmt
 
@@ -34,7 +35,7 @@ class Refused(Exception):
 class Deeds:
     """What a session does beside talking."""
 
-    perform: Callable[[Changes], None]
+    perform: Callable[[Changes], None]  # must not wait for a disk
     tick: Callable[[], None]  # now and then, also while nothing comes in
     clock: Callable[[], float] = time.monotonic
     synchronize_seconds: float = SYNCHRONIZE_SECONDS  # how long Synchronize may take to come

@@ -1,6 +1,6 @@
 """The plugin's hands: everything that it does to the state directory.
 
-A full or slow disk costs a log line and a record, never an answer: all of this happens after the answer.
+A full or slow disk costs a log line and a record, never an answer: all of this happens beside the answers.
 """
 
 import logging
@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec
 
-from nri.plugin import Changes
+from nri.changes import Changes
 from reconciler import classfiles, files, logfmt, records
 
 log = logging.getLogger("ebbtide.nri")

@@ -4,13 +4,18 @@ import faulthandler
 import logging
 import logging.handlers
 import os
+import queue
 import signal
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _SYSLOG = "/dev/log"
+_MOST_LINES = 10_000  # that wait to be written
+_FLUSH_SECONDS = 2.0
 
 
 class _Journal(logging.Formatter):
@@ -46,6 +51,43 @@ def show_stacks(file: int | TextIO = 2) -> None:
     """Every thread's stack when it crashes or the watchdog sends SIGABRT, and on SIGUSR1 without any harm."""
     faulthandler.enable(file)
     faulthandler.register(signal.SIGUSR1, file)
+
+
+@contextmanager
+def behind_a_queue() -> Iterator[None]:
+    """Until the end of this no log line waits for a disk, a terminal or the journal: a thread writes them."""
+    root = logging.getLogger()
+    handlers, lines = root.handlers[:], queue.Queue[logging.LogRecord](_MOST_LINES)
+    listener = logging.handlers.QueueListener(lines, *handlers)
+    listener.start()
+    root.handlers[:] = [_Queued(lines)]
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        ending = threading.Thread(target=listener.stop, daemon=True)
+        ending.start()
+        ending.join(_FLUSH_SECONDS)
+
+
+class _Queued(logging.handlers.QueueHandler):
+    """What does not fit is lost, and counted."""
+
+    lost = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            if self.lost:
+                self.queue.put_nowait(_lost(self.lost))
+                self.lost = 0
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.lost += 1
+
+
+def _lost(count: int) -> logging.LogRecord:
+    facts = {"levelno": logging.WARNING, "levelname": "WARNING", "msg": f"event=log-lines-lost count={count}"}
+    return logging.makeLogRecord(facts)
 
 
 def _use(handler: logging.Handler, levels: Mapping[str, int]) -> None:

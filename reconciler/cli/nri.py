@@ -21,10 +21,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn, Self, TextIO
 
 from nri import endless, link, mux, outlook, session
-from nri.plugin import Changes, Plugin
+from nri.adjust import View
+from nri.background import Background, Guard
+from nri.changes import Changes
+from nri.plugin import Plugin
 from nri.store import Store
 from reconciler import classfiles, inventory, lastgood, logfmt, logs, records, systemd
 from reconciler.cli import options
@@ -65,8 +68,7 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # classes are read again all the time
     process.name_ourselves("ebbtide-nri")
-    with _lock(common.state_dir):
-        served = Served(common, identity, args.config)
+    with logs.behind_a_queue(), _lock(common.state_dir), Served(common, identity, args.config) as served:
         if identity.descriptor is not None:
             return served.once(identity.descriptor)
         return served.endlessly(args.socket)
@@ -105,10 +107,19 @@ class Served:
         self._outlook = outlook.Outlook(
             places, outlook.class_reader(lambda: classfiles.installed(common.state_dir, dirs, boot_id()), remembered)
         )
-        self._outlook.look()  # what is slow is done before the runtime waits for us
-        self._generation = self._outlook.generation
+        self._background = Background(self._store.perform, self._refresh)
+        self._guard = Guard("tick")
+        Guard("look").attempt(self._outlook.refresh)  # what is slow is done before the runtime waits for us
+        self._table = self._outlook.view.table
         known = [one for one in records.read_all(common.state_dir, boot_id())[0] if one.writer == inventory.WRITER]
-        self._plugin = Plugin(tree, self._outlook.look, known)
+        self._plugin = Plugin(tree, self._look, known)
+
+    def __enter__(self) -> Self:
+        self._background.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._background.__exit__()
 
     def once(self, descriptor: int) -> int:
         """The runtime started us, and we end with it; only then does it hand us a configuration."""
@@ -141,16 +152,27 @@ class Served:
 
     def _perform(self, changes: Changes) -> None:
         """A file that was named on the command line counts, whatever the runtime says."""
-        self._store.perform(dataclasses.replace(changes, publish=None) if self._config else changes)
+        self._background.submit(dataclasses.replace(changes, publish=None) if self._config else changes)
+
+    def _look(self) -> View:
+        """Today's view, or one that was today's a moment ago."""
+        self._background.catch_up()
+        return self._outlook.view
+
+    def _refresh(self) -> None:
+        """In the background."""
+        self._publish_config()
+        self._outlook.refresh()
 
     def _tick(self) -> None:
+        self._guard.attempt(self._live)
+
+    def _live(self) -> None:
         if self._watched:
             self._manager.alive()
-        self._publish_config()
-        self._outlook.look()
-        if self._outlook.generation != self._generation:
-            self._generation = self._outlook.generation
-            self._store.perform(self._plugin.looked_again())
+        if self._outlook.view.table is not self._table:
+            self._table = self._outlook.view.table
+            self._background.submit(self._plugin.looked_again())
 
     def _publish_config(self, *, at_start: bool = False) -> None:
         """A file that is wrong at the start is a mistake to correct now; later, the last good text stays.

@@ -11,6 +11,7 @@ import pytest
 
 from nri import link, mux, session
 from nri.adjust import View
+from nri.changes import Changes
 from nri.plugin import Plugin
 from nri.store import Store
 from reconciler import inventory, records
@@ -100,10 +101,12 @@ def place(tmp_path: Path) -> Place:
     return Place(root=tmp_path)
 
 
-def serve(place: Place, plugin: Plugin, ours: socket.socket) -> None:
+Perform = Callable[[Changes], None]
+
+
+def serve(place: Place, plugin: Plugin, ours: socket.socket, perform: Perform) -> None:
     """One session, to its end."""
-    store = Store(place.state, lambda: BOOT, name="ebbtide", index="10")
-    deeds = session.Deeds(perform=store.perform, tick=place.tick)
+    deeds = session.Deeds(perform=perform, tick=place.tick)
     current = session.Session(link.Link(ours), plugin, deeds, name="ebbtide", index="10")
     try:
         current.run()
@@ -114,13 +117,16 @@ def serve(place: Place, plugin: Plugin, ours: socket.socket) -> None:
 
 
 @pytest.fixture
-def start(place: Place) -> Iterator[Callable[[], Host]]:
+def start(place: Place) -> Iterator[Callable[..., Host]]:
     """Start a plugin in a thread and give back its host; may be called again, as after a restart of either side."""
     running: list[tuple[threading.Thread, Host]] = []
 
-    def begin(plugin: Plugin | None = None) -> Host:
+    store = Store(place.state, lambda: BOOT, name="ebbtide", index="10")
+
+    def begin(plugin: Plugin | None = None, perform: Perform = store.perform) -> Host:
+        """Unlike the real plugin this one writes before it serves the next call, so that a test can settle."""
         ours, theirs = socket.socketpair()
-        thread = threading.Thread(target=serve, args=(place, plugin or place.plugin(), ours), daemon=True)
+        thread = threading.Thread(target=serve, args=(place, plugin or place.plugin(), ours, perform), daemon=True)
         thread.start()
         running.append((thread, Host(theirs)))
         return running[-1][1]

@@ -1,6 +1,7 @@
 """The connection that is made again and again, and the command around it."""
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -170,10 +172,30 @@ def command(root: Path) -> Iterator[Started]:
         process.communicate()
 
 
+def eventually(check: Callable[[], bool]) -> None:
+    """The plugin writes and looks beside its answers."""
+    deadline, pause = time.monotonic() + GENEROUS, threading.Event()
+    while not check():
+        assert time.monotonic() < deadline
+        pause.wait(0.02)
+
+
 def record(root: Path, ident: str) -> dict[str, object]:
-    found = json.loads((root / "state/workloads.d" / f"{ident}.json").read_text())
+    path = root / "state/workloads.d" / f"{ident}.json"
+    eventually(path.exists)
+    found = json.loads(path.read_text())
     assert isinstance(found, dict)
     return found
+
+
+def creates(host: Host, swap: str) -> Callable[[], bool]:
+    """Whether a new container gets this; under load a changed file may count for the next but one."""
+    numbers = itertools.count()
+
+    def check() -> bool:
+        return host.create(IDLE_POD, container(f"f00d{next(numbers)}", IDLE_POD)) == {"memory.swap.max": swap}
+
+    return check
 
 
 def test_the_whole_command_against_a_runtime_that_restarts(root: Path, listener: Listener, command: Started) -> None:
@@ -187,14 +209,12 @@ def test_the_whole_command_against_a_runtime_that_restarts(root: Path, listener:
     host.call("Synchronize", api.SynchronizeRequest())
 
     assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "max"}
-    host.settle()
     assert (record(root, "f00d")["boot_id"], record(root, "f00d")["writer"]) == ("this-boot", "nri")
 
     host.close()
     again = listener.host()
     again.handshake((IDLE_POD, container("beef", IDLE_POD)))
-    again.settle()
-    assert os.listdir(root / "state/workloads.d") == ["beef.json"]
+    eventually(lambda: os.listdir(root / "state/workloads.d") == ["beef.json"])
 
     process.send_signal(signal.SIGTERM)
     log = process.communicate(timeout=GENEROUS)[1]
@@ -218,7 +238,7 @@ def test_a_class_file_that_changes_counts_for_the_next_container(
     host.handshake()
     put(root / "conf.d/20-more.yaml", "classes: [{name: idle, allowswap: false}]\n")
 
-    assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "0"}
+    eventually(creates(host, "0"))
 
     put(root / "conf.d/20-more.yaml", "classes: [{name: idle, allowswap: perhaps}]\n")
     assert host.create(IDLE_POD, container("beef", IDLE_POD)) == {"memory.swap.max": "0"}
@@ -236,9 +256,26 @@ def test_a_named_file_wins_and_is_published(root: Path, listener: Listener, comm
     assert published.read_text().startswith(named.read_text())
 
     named.unlink()
-    while published.exists():  # within a tick or two
-        host.settle()
-    assert host.create(IDLE_POD, container("beef", IDLE_POD)) == {"memory.swap.max": "max"}
+    eventually(lambda: not published.exists())
+    eventually(creates(host, "max"))
+
+
+def test_marks_that_cannot_be_read_end_nothing(root: Path, listener: Listener, command: Started) -> None:
+    """A full table of files, an input error: the plugin goes on with what it knew."""
+    process = command()
+    host = listener.host()
+    host.handshake()
+    (root / "state/released.d").write_text("in the way")
+    assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "max"}
+    host.close()
+
+    again = listener.host()
+    again.handshake((IDLE_POD, container("beef", IDLE_POD)))
+    assert again.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "max"}
+
+    process.send_signal(signal.SIGTERM)
+    log = process.communicate(timeout=GENEROUS)[1]
+    assert (process.returncode, log.count("event=look-failed")) == (0, 1)
 
 
 def test_a_named_file_wins_whatever_the_others_are_called(root: Path, listener: Listener, command: Started) -> None:
@@ -274,7 +311,7 @@ def test_started_by_the_runtime(root: Path, command: Started) -> None:
     assert host.registration().plugin_idx == "42"
     host.accept()
     host.call("Configure", api.ConfigureRequest(config="classes: [{name: idle, allowswap: false}]\n"))
-    assert host.create(IDLE_POD, container("f00d", IDLE_POD)) == {"memory.swap.max": "0"}
+    eventually(creates(host, "0"))
     host.close()
 
     process.communicate(timeout=GENEROUS)

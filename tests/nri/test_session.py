@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nri import api_pb2 as api
 from nri import link, mux, session, ttrpc
-from nri.plugin import EVENT_MASK, Answer, Changes, Plugin, Subject
+from nri.changes import Changes
+from nri.plugin import EVENT_MASK, Answer, Plugin, Subject
 from sysfs.tree import Tree
 from tests.nri.conftest import Place
 from tests.nri.host import PLUGIN_SERVICE, Host, container, pod

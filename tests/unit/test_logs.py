@@ -1,4 +1,5 @@
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,28 @@ def test_the_journal_gets_priorities_and_no_time(capsys: pytest.CaptureFixture[s
     logging.getLogger("ebbtide.x").debug("not this")
 
     assert capsys.readouterr().err == "<4>event=two\n<4>lines\n"
+
+
+def test_a_reader_of_lines_that_hangs_delays_nobody() -> None:
+    reads, lines = threading.Event(), list[str]()
+
+    class Hanging(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            assert reads.wait(60)
+            lines.append(record.getMessage())
+
+    logging.getLogger().handlers[:] = [Hanging()]
+    log = logging.getLogger("ebbtide.x")
+    with logs.behind_a_queue():
+        for number in range(logs._MOST_LINES + 100):
+            log.warning("event=%s", number)
+        reads.set()
+        while len(lines) < logs._MOST_LINES:
+            threading.Event().wait(0.01)
+        log.warning("event=last")
+
+    assert (lines[0], lines[-1]) == ("event=0", "event=last")
+    assert lines[-2] in ("event=log-lines-lost count=100", "event=log-lines-lost count=99")  # one is with the reader
 
 
 def test_people_get_times(capsys: pytest.CaptureFixture[str]) -> None:
