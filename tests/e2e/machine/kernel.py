@@ -12,7 +12,19 @@ from tests.e2e.machine import image
 HERE = Path(__file__).resolve().parents[1] / "kernel"
 REPOSITORY = Path(__file__).resolve().parents[3]
 NAME = "bzImage-6.12-idlepage"
-BUILD_NEEDS = ["gcc", "make", "flex", "bison", "bc", "libelf-dev", "libssl-dev", "cpio", "xz-utils", "curl"]
+BUILD_NEEDS = [
+    "gcc",
+    "libc6-dev",
+    "make",
+    "flex",
+    "bison",
+    "bc",
+    "libelf-dev",
+    "libssl-dev",
+    "cpio",
+    "xz-utils",
+    "curl",
+]
 
 
 def idlepage() -> Path:
@@ -50,7 +62,10 @@ def build(out: Path) -> Path:
 
 
 def install_compilers() -> None:
-    installed = subprocess.run(["dpkg-query", "-W", *BUILD_NEEDS], check=False, capture_output=True).returncode == 0
-    if not installed:
+    asked = ["dpkg-query", "-W", "-f", "${Status}\\n", *BUILD_NEEDS]
+    told = subprocess.run(asked, check=False, capture_output=True, text=True).stdout
+    if told.count("install ok installed") < len(BUILD_NEEDS):
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *BUILD_NEEDS]
         subprocess.run(["apt-get", "-qq", "update"], check=True)
-        subprocess.run(["apt-get", "-qq", "install", "-y", "--no-install-recommends", *BUILD_NEEDS], check=True)
+        subprocess.run(install, check=True, env=quiet, stdout=sys.stderr)
