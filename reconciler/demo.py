@@ -7,6 +7,7 @@ are taken are back before anybody else can look, so the exerciser looks too, eac
 
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -143,8 +144,9 @@ def judge(ranges: Sequence[Range], sights: Sequence[Sight]) -> Verdict:
 def stage(where: Path) -> Iterator[Stage]:
     """Start everything below a new folder in `where`; in the end all of it is gone."""
     with ExitStack() as undo:
-        folder = Path(tempfile.mkdtemp(prefix="ebbtide-demo-", dir=where))
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = where / f"ebbtide-demo-{secrets.token_hex(8)}"
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)  # before it is made: a signal may come at any time
+        folder.mkdir(mode=0o700)
         tree = Tree()
         swapping = swap.read(tree).free_bytes > 256 * MIB
         exerciser = children.python(exerciser_command(folder, swapping=swapping), folder / "exerciser.log")

@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from reconciler import tracking
 from reconciler.cli import daemon_link, options, published, render
@@ -38,6 +39,7 @@ COLUMNS = (
 )
 AGES = (0.0, 2.0, 5.0, 10.0, 0.0)
 SETTLE_SECONDS = 4.0  # goes on looking after the cold memory left: hot memory must not follow
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BAR = 24
 """Widest bar of the live table, in characters."""
 ROOT_NEEDED = "it starts a daemon that looks at another process's pages (/proc/PID/clear_refs, process_madvise)"
@@ -67,17 +69,47 @@ def _perform(args: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C: everything is undone
     common = options.of(args)
     screen = Screen(page=render.page(color=common.color, legend=common.legend), live=sys.stdout.isatty())
-    with demo.stage(_folder(args.folder)) as stage:
+    with one_signal(), demo.stage(_folder(args.folder)) as stage:
         show = Show(stage=stage, screen=screen, deadline=time.monotonic() + args.seconds)
         show.introduce()
         with contextlib.suppress(KeyboardInterrupt):
             show.watch()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # undoing is quick, and must not be left half done
-        if not show.sights:
-            return Exit.INTERRUPTED
-        verdict = demo.judge(stage.ranges, show.sights)
-        words = summary(verdict, show.report, screen.page)
-    render.show(words)
+            show.complete = True
+        hear_nothing()
+    if not show.sights:
+        return Exit.INTERRUPTED
+    verdict = demo.judge(stage.ranges, show.sights)
+    render.show(summary(verdict, show.report, screen.page))
+    return _code(verdict, complete=show.complete)
+
+
+@contextlib.contextmanager
+def one_signal() -> Iterator[None]:
+    """The first one ends the demo as Ctrl-C does; after it none is heard, or half of the demo would be left behind."""
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in ENDING:  # a handler of ours would not outlive the interpreter, which takes a moment to end
+            signal.signal(number, signal.SIG_IGN)
+
+
+def hear_nothing() -> None:
+    """Python complains about a signal that it has taken in already and that is ignored now: so first a handler."""
+    for number in ENDING:
+        signal.signal(number, lambda *_: None)
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    hear_nothing()
+    raise KeyboardInterrupt
+
+
+def _code(verdict: "demo.Verdict", *, complete: bool) -> Exit:
+    if not complete:
+        return Exit.INTERRUPTED
     return Exit.FINE if verdict.left and verdict.stayed else Exit.FOUND
 
 
@@ -123,6 +155,7 @@ class Show:
     begin: float = field(default_factory=time.monotonic)
     sights: list["demo.Sight"] = field(default_factory=list)
     report: EngineReport | None = None
+    complete: bool = False  # watched to the end
 
     def introduce(self) -> None:
         from sysfs import probe

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Page
 from reconciler.demo import MIB, Range, Sight
 from sysfs import advise
+from tests.cli.test_with_daemon import until
 
 ROOT = Path(__file__).parents[2]
 COLD = Range(role="file-cold", start=0, end=100 * MIB)
@@ -143,7 +146,25 @@ def test_ended_early_it_leaves_nothing_behind() -> None:
     assert folder
     assert not os.path.exists(f"/proc/{pid[1]}")
     assert not os.path.exists(folder[1])
-    assert running.returncode in (1, 130)
+    assert running.returncode == 130
+
+
+@needs_root
+@needs_clear_refs
+def test_impatient_people_leave_nothing_behind() -> None:
+    """Ctrl-C again and again, while it undoes everything, and before it has begun in earnest."""
+    where = demo.disk_folder([*demo.usual_folders()], Path("/proc/self/mounts").read_text())
+    folder = Path(tempfile.mkdtemp(dir=where))
+    command = [sys.executable, "-u", "-m", "reconciler", "demo", "--folder", str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as running:
+        until(lambda: any(folder.iterdir()), "it does not start")
+        while running.poll() is None:
+            for number in verb.ENDING:
+                running.send_signal(number)
+    left = list(folder.iterdir())
+    shutil.rmtree(folder)
+
+    assert (left, running.returncode) == ([], 130)
 
 
 @pytest.mark.parametrize("swapping", [False, True])
