@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,15 +201,26 @@ def resident_bytes(tree: Tree, pid: int, each: Range) -> int:
 
 
 def disk_folder(candidates: Iterable[str], mounts: str) -> Path:
-    """The first folder on a real file system; LookupError when there is none. `mounts`: /proc/self/mounts."""
-    points = {fields[1]: fields[2] for fields in map(str.split, mounts.splitlines())}
+    """The first folder that will do; LookupError says what is wrong with each. `mounts`: /proc/self/mounts."""
+    kinds = {fields[1]: fields[2] for fields in map(str.split, mounts.splitlines())}
+    reasons = []
     for candidate in candidates:
         path = Path(os.path.realpath(candidate))
-        above = [str(path), *map(str, path.parents)]
-        kind = next((points[point] for point in above if point in points), "")
-        if kind not in IN_MEMORY and os.access(path, os.W_OK):
+        reason = unfit(path, kinds)
+        if not reason:
             return path
-    raise LookupError("no writable folder on a disk; tmpfs pages cannot leave memory")
+        reasons.append(f"{candidate} {reason}")
+    raise LookupError("; ".join(reasons))
+
+
+def unfit(path: Path, kinds: Mapping[str, str]) -> str:
+    """Why the demo's files cannot be in this folder; "" = they can. `kinds`: of file systems, by mount point."""
+    if not path.is_dir():
+        return "is no folder" if path.exists() else "does not exist"
+    kind = next((kinds[str(point)] for point in (path, *path.parents) if str(point) in kinds), "")
+    if kind in IN_MEMORY:
+        return f"is in memory ({kind}), where pages cannot leave to"
+    return "" if os.access(path, os.W_OK) else "may not be written to"
 
 
 def usual_folders() -> list[str]:

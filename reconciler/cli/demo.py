@@ -46,10 +46,17 @@ ROOT_NEEDED = "it starts a daemon that looks at another process's pages (/proc/P
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=45.0, help="give up after this long (45)")
+    parser.add_argument("--seconds", type=_seconds, default=45.0, help="give up after this long (45)")
     parser.add_argument(
         "--folder", default="", metavar="DIR", help="on a disk; a private folder is made and removed there"
     )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time to look at anything; for example 45")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,7 +133,8 @@ def _folder(wish: str) -> Any:
     try:
         return demo.disk_folder([wish] if wish else demo.usual_folders(), mounts)
     except LookupError as error:
-        raise Failure("demo", str(error), hint="name a folder on a disk with --folder") from error
+        code = Exit.USAGE if wish else Exit.FOUND
+        raise Failure("demo", str(error), hint="name a folder on a disk with --folder", code=code) from error
 
 
 @dataclass(slots=True)
@@ -171,11 +179,11 @@ class Show:
         render.show(words)
 
     def watch(self) -> None:
-        """Look twice a second, until the cold memory has been out for a while, or the time is over."""
+        """Look twice a second, until the cold memory has been out for a while, or the time is over; once at least."""
         from reconciler import demo
 
         settled = float("inf")
-        while time.monotonic() < min(self.deadline, settled + SETTLE_SECONDS):
+        while not self.sights or time.monotonic() < min(self.deadline, settled + SETTLE_SECONDS):
             self.stage.check()
             self.sights.append(self.stage.look())
             self.report = engine_report(self.options)

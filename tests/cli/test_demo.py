@@ -21,6 +21,7 @@ from sysfs import advise
 from tests.cli.test_with_daemon import until
 
 ROOT = Path(__file__).parents[2]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 COLD = Range(role="file-cold", start=0, end=100 * MIB)
 HOT = Range(role="write", start=200 * MIB, end=300 * MIB)
 WARM = Range(role="file-hot", start=400 * MIB, end=500 * MIB)
@@ -75,9 +76,40 @@ def test_files_go_to_a_disk(tmp_path: Path, mounts: str, found: str) -> None:
     assert demo.disk_folder(folders, mounts.format(tmp_path, tmp_path)) == tmp_path / found
 
 
-def test_no_disk_at_all(tmp_path: Path) -> None:
-    with pytest.raises(LookupError, match="tmpfs pages cannot leave memory"):
-        demo.disk_folder([str(tmp_path)], "tmpfs / tmpfs rw 0 0")
+@pytest.mark.parametrize(
+    ("wish", "mounts", "why"),
+    [
+        ("nosuch", "", "nosuch does not exist"),
+        ("file", "", "file is no folder"),
+        ("", "tmpfs / tmpfs rw 0 0", "is in memory (tmpfs), where pages cannot leave to"),
+        ("", "/dev/a / ext4 rw 0 0\nramfs {} ramfs rw 0 0", "is in memory (ramfs), where pages cannot leave to"),
+    ],
+)
+def test_why_a_folder_will_not_do(tmp_path: Path, wish: str, mounts: str, why: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(LookupError, match=rf"{re.escape(why)}$"):
+        demo.disk_folder([str(tmp_path / wish)], mounts.format(tmp_path))
+
+
+def test_a_folder_that_may_not_be_written_to() -> None:
+    """A process's is one for root, too."""
+    with pytest.raises(LookupError, match="/proc/1 may not be written to"):
+        demo.disk_folder(["/proc/1"], "")
+
+
+def test_all_that_is_wrong_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match=r"/a does not exist; .*/b does not exist$"):
+        demo.disk_folder([str(tmp_path / "a"), str(tmp_path / "b")], "")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "words", [["--seconds", "0"], ["--seconds", "-1"], ["--seconds", "nan"], ["--folder", "/nosuch"]]
+)
+def test_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["demo", *words], {}) == Exit.USAGE
+    assert words[-1] in capsys.readouterr().err
 
 
 def test_not_root() -> None:
@@ -87,7 +119,6 @@ def test_not_root() -> None:
     assert failure.value.code is Exit.PRIVILEGE
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 needs_clear_refs = pytest.mark.skipif(
     not os.path.exists("/proc/self/clear_refs"), reason="this kernel has no CONFIG_PROC_PAGE_MONITOR"
 )
