@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -60,6 +60,8 @@ def _seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.root != "/":
+        raise Failure("demo", "it shows this machine, and knows no --root", code=Exit.USAGE)
     require_root(os.geteuid())
     from reconciler import demo
 
@@ -75,7 +77,8 @@ def _perform(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C: everything is undone
     common = options.of(args)
-    screen = Screen(page=render.page(color=common.color, legend=common.legend), live=sys.stdout.isatty())
+    page = render.page(color=common.color, legend=common.legend)
+    screen = Screen(page=page, live=sys.stdout.isatty(), silent=common.json)
     with one_signal(), demo.stage(_folder(args.folder)) as stage:
         show = Show(stage=stage, screen=screen, deadline=time.monotonic() + args.seconds)
         show.introduce()
@@ -86,7 +89,10 @@ def _perform(args: argparse.Namespace) -> int:
     if not show.sights:
         return Exit.INTERRUPTED
     verdict = demo.judge(stage.ranges, show.sights)
-    render.show(summary(verdict, show.report, screen.page))
+    if common.json:
+        render.show_document(document(show, verdict))
+    else:
+        render.show(summary(verdict, show.report, screen.page))
     return _code(verdict, complete=show.complete)
 
 
@@ -143,10 +149,17 @@ class Screen:
 
     page: Page
     live: bool
+    silent: bool = False  # only the verdict counts
     drawn: int = 0
     next_line: float = 0.0
 
+    def say(self, lines: list[str]) -> None:
+        if not self.silent:
+            render.show(lines)
+
     def draw(self, frame: list[str], line: str) -> None:
+        if self.silent:
+            return
         if self.live:
             render.show_over(frame, self.drawn)
             self.drawn = len(frame)
@@ -176,7 +189,7 @@ class Show:
             f"Everything is in {self.stage.folder} and is gone in the end; Ctrl-C ends it sooner.",
             "",
         ]
-        render.show(words)
+        self.screen.say(words)
 
     def watch(self) -> None:
         """Look twice a second, until the cold memory has been out for a while, or the time is over; once at least."""
@@ -289,6 +302,21 @@ def summary(verdict: "demo.Verdict", report: EngineReport | None, page: Page) ->
         f"{_word(page, verdict.stayed)}  hot memory:  {hot} wrongly",
         f"      {own}",
     ]
+
+
+def document(show: Show, verdict: "demo.Verdict") -> dict[str, Any]:
+    """The document of schema/demo.schema.json."""
+    left = verdict.cold - verdict.missed
+    ranges = zip(show.stage.ranges, show.sights[-1].resident, strict=True)
+    return {
+        "version": 1,
+        "complete": show.complete,
+        "seconds": round(time.monotonic() - show.begin, 1),
+        "cold": {"bytes": verdict.cold, "left": left, "missed": verdict.missed, "good": verdict.left},
+        "hot": {"bytes": verdict.hot, "taken": verdict.taken, "good": verdict.stayed},
+        "ranges": [{"role": each.role, "bytes": each.size, "in_memory": resident} for each, resident in ranges],
+        "engine": asdict(show.report) if show.report else None,
+    }
 
 
 def _word(page: Page, good: bool) -> str:  # noqa: FBT001  a verdict, not a switch

@@ -14,13 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     common = options.of(args)
     flag(common)
-    if daemon_link.report(common) is None:
-        render.show(["paused; the daemon is not running, and will change nothing when it starts"])
-        return Exit.FINE
-    daemon_link.wake(common, "pause")
-    if daemon_link.wait(common, lambda report: report.state == "paused") is None:
-        raise Failure("pause", "the daemon has not said that it paused", hint="see `ebbtide status` and its log")
-    render.show(["paused"])
+    running = daemon_link.report(common) is not None
+    if running:
+        daemon_link.wake(common, "pause")
+        if daemon_link.wait(common, lambda report: report.state == "paused") is None:
+            raise Failure("pause", "the daemon has not said that it paused", hint="see `ebbtide status` and its log")
+    if common.json:
+        render.show_document({"version": 1, "paused": True, "daemon": running})
+    else:
+        absent = "; the daemon is not running, and will change nothing when it starts"
+        render.show([f"paused{'' if running else absent}"])
     return Exit.FINE
 
 

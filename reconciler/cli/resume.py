@@ -30,12 +30,16 @@ def run(args: argparse.Namespace) -> int:
     running = daemon_link.report(common) is not None
     if running:
         daemon_link.wake(common, "resume")
-    render.show(["; ".join(_said(names, everything=not args.workloads, running=running))])
+    if common.json:
+        managed = [{"id": workload, "name": name} for workload, name in names.items()]
+        render.show_document({"version": 1, "resumed": not args.workloads, "managed": managed, "daemon": running})
+    else:
+        render.show(["; ".join(_said([*names.values()], everything=not args.workloads, running=running))])
     return Exit.FINE
 
 
-def _end_releases(common: options.Options, words: list[str]) -> list[str]:
-    """Remove the marks that the words mean; the names of what is managed again."""
+def _end_releases(common: options.Options, words: list[str]) -> dict[str, str]:
+    """Remove the marks that the words mean; what is managed again: names by id."""
     marks = released.read(common.state_dir)
     if words and released.ALL in marks:
         why = "every workload was released, one cannot be taken out of that"
@@ -46,7 +50,7 @@ def _end_releases(common: options.Options, words: list[str]) -> list[str]:
     chosen = select.all_of(names, words)
     for workload in chosen:
         released.unmark(common.state_dir, workload)
-    return [names[workload] for workload in chosen]
+    return {workload: names[workload] for workload in chosen}
 
 
 def _said(names: list[str], *, everything: bool, running: bool) -> list[str]:

@@ -1,5 +1,6 @@
 """`ebbtide demo`: its verdict as a table, and the whole of it where this machine allows that."""
 
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Page
 from reconciler.demo import MIB, Range, Sight
 from sysfs import advise
+from tests.cli.node import conforms
 from tests.cli.test_with_daemon import until
 
 ROOT = Path(__file__).parents[2]
@@ -178,6 +180,23 @@ def test_ended_early_it_leaves_nothing_behind() -> None:
     assert not os.path.exists(f"/proc/{pid[1]}")
     assert not os.path.exists(folder[1])
     assert running.returncode == 130
+
+
+@needs_root
+@needs_clear_refs
+def test_for_programs() -> None:
+    command = [sys.executable, "-m", "reconciler", "demo", "-o", "json", "--seconds", "0.1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    document = json.loads(done.stdout)
+
+    conforms("demo", document)
+    assert (done.returncode, document["complete"]) == (1, True)
+    assert (document["cold"]["good"], document["hot"]["good"]) == (False, True)
+
+
+def test_it_knows_this_machine_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["demo", "--root", str(tmp_path)], {}) == Exit.USAGE
+    assert "--root" in capsys.readouterr().err
 
 
 @needs_root

@@ -8,7 +8,7 @@ import pytest
 from reconciler import released
 from reconciler.control import server
 from reconciler.report import Report
-from tests.cli.node import ID, Node, report, workload
+from tests.cli.node import ID, Node, conforms, report, workload
 
 
 @pytest.fixture
@@ -36,6 +36,24 @@ def test_pause_reaches_the_daemon_and_resume_ends_it(node: Node, woken: list[str
 
     assert (node.ebbtide("resume").out, woken) == ("resumed\n", ["pause", "resume"])
     assert not (node.run / "paused").exists()
+
+
+def test_for_programs(node: Node, woken: list[str]) -> None:
+    paused = node.ebbtide("pause", "-o", "json").document
+    released.mark(node.state, ID)
+    one, all_of_them = (node.ebbtide("resume", *words, "-o", "json").document for words in ([ID], []))
+
+    conforms("pause", paused)
+    assert paused == {"version": 1, "paused": True, "daemon": True}
+    for document in (one, all_of_them):
+        conforms("resume", document)
+    assert (one["resumed"], one["managed"]) == (False, [{"id": ID, "name": "shop/cart-1/db"}])
+    assert (all_of_them["resumed"], all_of_them["managed"]) == (True, [])
+
+
+def test_for_programs_without_a_daemon(node: Node) -> None:
+    assert node.ebbtide("pause", "-o", "json").document["daemon"] is False
+    assert node.ebbtide("resume", "-o", "json").document["daemon"] is False
 
 
 def test_pause_without_a_daemon_stays_for_the_next(node: Node) -> None:
