@@ -79,7 +79,8 @@ def _perform(args: argparse.Namespace) -> int:
     common = options.of(args)
     page = render.page(color=common.color, legend=common.legend)
     screen = Screen(page=page, live=sys.stdout.isatty(), silent=common.json)
-    with one_signal(), demo.stage(_folder(args.folder)) as stage:
+    folder = _folder(args.folder)
+    with one_signal(), demo.stage(folder) as stage:
         show = Show(stage=stage, screen=screen, deadline=time.monotonic() + args.seconds)
         show.introduce()
         with contextlib.suppress(KeyboardInterrupt):
@@ -99,25 +100,28 @@ def _perform(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def one_signal() -> Iterator[None]:
     """The first one ends the demo as Ctrl-C does; after it none is heard, or half of the demo would be left behind."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    heard: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        hear_nothing()
+        heard.append(number)
+        raise KeyboardInterrupt
+
     for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, _end)
+        if before[number] is not signal.SIG_IGN:  # nohup
+            signal.signal(number, end)
     try:
         yield
     finally:
-        for number in ENDING:  # a handler of ours would not outlive the interpreter, which takes a moment to end
-            signal.signal(number, signal.SIG_IGN)
+        for number in ENDING:  # impatient people go on while the interpreter ends, when handlers do not count any more
+            signal.signal(number, signal.SIG_IGN if heard else before[number])
 
 
 def hear_nothing() -> None:
     """Python complains about a signal that it has taken in already and that is ignored now: so first a handler."""
     for number in ENDING:
         signal.signal(number, lambda *_: None)
-
-
-def _end(_number: int, _frame: FrameType | None) -> NoReturn:
-    hear_nothing()
-    raise KeyboardInterrupt
 
 
 def _code(verdict: "demo.Verdict", *, complete: bool) -> Exit:

@@ -1,9 +1,11 @@
 """`ebbtide demo`: its verdict as a table, and the whole of it where this machine allows that."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -192,6 +194,20 @@ def test_for_programs() -> None:
     conforms("demo", document)
     assert (done.returncode, document["complete"]) == (1, True)
     assert (document["cold"]["good"], document["hot"]["good"]) == (False, True)
+
+
+@pytest.mark.parametrize(("raised", "after"), [(False, signal.default_int_handler), (True, signal.SIG_IGN)])
+def test_the_first_signal_is_the_last_one(raised: bool, after: object) -> None:
+    before = {number: signal.getsignal(number) for number in verb.ENDING}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with contextlib.suppress(KeyboardInterrupt), verb.one_signal():
+            if raised:
+                signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGINT) is after
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_it_knows_this_machine_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
