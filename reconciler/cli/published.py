@@ -14,7 +14,7 @@ from reconciler.cli.options import Options
 from reconciler.report import Report
 
 OLD_SECONDS = 120.0  # four times the resync interval
-START_HINT = "start it with `systemctl start ebbtide`, or `ebbtide daemon` in a terminal"
+START_HINT = "start it with `ebbtide daemon`"
 
 _T = TypeVar("_T")
 

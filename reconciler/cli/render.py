@@ -46,7 +46,7 @@ class Page:
 class Column:
     title: str
     right: bool = False
-    colors: Mapping[str, str] | None = None  # cell's text -> colour
+    colors: Mapping[str, str] | None = None  # cell's text, up to a colon -> colour
     shrinks: bool = False  # gives way on a narrow terminal
 
 
@@ -136,6 +136,6 @@ def _line(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str], 
     for column, width, cell in zip(columns, widths, row, strict=True):
         short = shorten(cell, width)
         padded = short.rjust(width) if column.right else short.ljust(width)
-        color = (column.colors or {}).get(cell, "")
+        color = (column.colors or {}).get(cell.partition(":")[0], "")
         done.append(padded.replace(short, page.paint(short, color), 1) if color else padded)
     return "  ".join(done).rstrip()

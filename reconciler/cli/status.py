@@ -22,7 +22,7 @@ COLUMNS = (
     Column(title="OUT", right=True),
     Column(title="BACK", right=True),
     Column(title="TRACKER"),
-    Column(title="REASON", shrinks=True),
+    Column(title="REASON", shrinks=True, colors={"brake": render.YELLOW, "error": render.RED}),
 )
 WRONG = {"drift", "held"}
 
@@ -52,10 +52,14 @@ def chosen(standing: Standing, words: Sequence[str]) -> Standing:
 def code(standing: Standing) -> Exit:
     report = standing.report
     problems = [*report.problems, *(problem for workload in report.workloads for problem in workload.problems)]
-    wrong = any(workload.state in WRONG for workload in report.workloads)
+    wrong = any(workload.state in WRONG or _ended(workload) for workload in report.workloads)
     if standing.stale:
         return Exit.STOPPED
     return Exit.FOUND if wrong or any(problem.severity is not Severity.NOTE for problem in problems) else Exit.FINE
+
+
+def _ended(workload: WorkloadReport) -> bool:
+    return workload.engine is not None and workload.engine.error != ""
 
 
 def lines(standing: Standing, page: Page) -> list[str]:
@@ -99,8 +103,15 @@ def _row(workload: WorkloadReport) -> list[str]:
         *([human_bytes(size) for size in sizes] or ["-"] * 2),
         *([human_bytes(figure) for figure in figures] or ["-"] * 3),
         engine.tracker if engine else "-",
-        workload.reason or (engine and (engine.error or engine.brake)) or "-",
+        _reason(workload),
     ]
+
+
+def _reason(workload: WorkloadReport) -> str:
+    """Why it is in this state, and why its loop does not page out although all settings are as wanted."""
+    engine = workload.engine
+    stopped = [f"{word}: {why}" for word in ("error", "brake") if engine and (why := getattr(engine, word))]
+    return "; ".join([*filter(None, [workload.reason]), *stopped])
 
 
 def _notes(workload: WorkloadReport) -> tuple[str, ...]:

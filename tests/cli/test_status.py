@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.cli import published
 from reconciler.model import Severity
-from reconciler.report import Report
+from reconciler.report import EngineReport, Report
 from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
 
 OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
@@ -79,7 +79,7 @@ def test_no_report_at_all(node: Node) -> None:
 
     assert shown.code == 3
     assert shown.err.startswith("ebbtide: the daemon: not running: there is no ")
-    assert "\nhint: start it with" in shown.err
+    assert shown.err.endswith("\nhint: start it with `ebbtide daemon`\n")
 
 
 @pytest.mark.parametrize("text", ['{"version": 1, ', "[]", '{"workloads": [{"id": 1}]}', '{"workloads": 7}'])
@@ -121,6 +121,29 @@ def test_an_unknown_workload_has_a_suggestion(node: Node) -> None:
 
     assert shown.code == 4
     assert shown.err == "ebbtide: shop/cart-1/bd: no such workload\nhint: did you mean shop/cart-1/db?\n"
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason", "code"),
+    [
+        (EngineReport(tracker="idlepage", brake="swap is full"), "\x1b[33mbrake: swap is full\x1b[0m", 0),
+        (EngineReport(tracker="idlepage", error="it died"), "\x1b[31merror: it died\x1b[0m", 1),
+    ],
+)
+def test_a_brake_and_a_dead_loop_are_seen(node: Node, engine: EngineReport, reason: str, code: int) -> None:
+    node.publish(report(workload(engine=engine)))
+
+    shown = node.ebbtide("status", "--color")
+
+    assert shown.out.splitlines()[-1].endswith(reason)
+    assert shown.code == code
+
+
+def test_a_brake_is_seen_beside_a_reason(node: Node) -> None:
+    engine = EngineReport(tracker="idlepage", brake="swap is full")
+    node.publish(report(workload(engine=engine, state="held", reason="paused")))
+
+    assert node.ebbtide("status").out.splitlines()[-1].endswith("paused; brake: swap is full")
 
 
 def test_processes_without_a_cgroup_have_no_usage(node: Node) -> None:
