@@ -38,6 +38,8 @@ _IGNORED = re.compile(r"^\.|~$|\.dpkg-[a-z]+$|\.rpm(new|save|orig)$|\.ucf-[a-z]+
 _OURS = re.compile(r"^\s*-?\s*(classes|memtierdconfig|allowswap|swaplimitratio|unifiedannotations)\s*:", re.MULTILINE)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _BOOT = re.compile(r"^# handed to `ebbtide nri` on boot (\S*)\n\Z", re.MULTILINE)
+_DANGLING = "a dangling link? to mask a file, link it to /dev/null"
+_MISSING = f"is the path right? class files are installed in {DEFAULT_DIRECTORIES[0]}"
 _MOST_LINKS = 40  # as the kernel's own limit
 
 
@@ -151,7 +153,7 @@ def _read(path: str) -> ClassText:
             trouble = _distrust(path, os.fstat(descriptor))
             data = b"" if trouble else _data(descriptor)
     except FileNotFoundError:
-        return _refused(path, "no such file", "a dangling link? to mask a file, link it to /dev/null")
+        return _refused(path, "no such file", _DANGLING if os.path.islink(path) else _MISSING)
     except OSError as error:
         return _refused(path, f"cannot be read: {error.strerror}", "is it readable for the user who runs this?")
     if trouble:

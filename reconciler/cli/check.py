@@ -103,7 +103,6 @@ def _summary(checked: Checked, common: Options) -> str:
         return f"no class files in {', '.join((classfiles.handed_folder(common.state_dir), *directories(common)))}"
     count = len(checked.files)
     files = f"{count} file{'s' if count != 1 else ''}"
-    if not checked.problems:
-        return f"{files}, no problems"
     tally = [(severity, sum(p.severity is severity for p in checked.problems)) for severity in Severity]
-    return f"{files}: " + ", ".join(f"{n} {severity}{'s' if n != 1 else ''}" for severity, n in tally if n)
+    counts = [f"{n} {severity}{'s' if n != 1 else ''}" for severity, n in tally if n]
+    return f"{files}: {', '.join(counts)}" if checked.wrong() else ", ".join([files, "no problems", *counts])

@@ -83,12 +83,22 @@ def test_a_memtierd_configuration_is_checked_as_one(node: Node, tmp_path: Path) 
     ]
 
 
+def test_a_file_that_is_not_there_is_said_plainly(node: Node, tmp_path: Path) -> None:
+    outcome = node.ebbtide("check", str(tmp_path / "*.yaml"))
+
+    assert outcome.code == 1
+    assert outcome.out.splitlines()[:2] == [
+        f"{tmp_path}/*.yaml: no such file",
+        "    hint: is the path right? class files are installed in /etc/nri/conf.d",
+    ]
+
+
 def test_notes_alone_are_no_failure(node: Node, folder: Path) -> None:
     put(folder, "10-a.yaml", GOOD + "    memory: {swap.max: 1M}\n")
 
     outcome = node.ebbtide("check", "--config-dir", str(folder))
 
-    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "1 file: 1 note")
+    assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "1 file, no problems, 1 note")
 
 
 def test_for_programs(node: Node, folder: Path) -> None:

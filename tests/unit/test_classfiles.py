@@ -146,6 +146,8 @@ def test_a_missing_or_dangling_file_is_told(tmp_path: Path) -> None:
     link.symlink_to("nowhere")
 
     assert trouble(link) == ("no such file", "a dangling link? to mask a file, link it to /dev/null")
+    assert trouble(tmp_path / "b.yaml")[0] == "no such file"
+    assert "link" not in trouble(tmp_path / "b.yaml")[1]
     assert classfiles.read([str(tmp_path)])[0].problem is not None
 
 
