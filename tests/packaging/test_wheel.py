@@ -1,6 +1,7 @@
 """The README's installation: what `pip install .` brings is complete, and works away from the checkout."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -55,14 +56,28 @@ def test_tests_and_tools_are_not_in_it(installed: Path) -> None:
     }
 
 
-def test_the_commands_of_the_readme_work(installed: Path, tmp_path: Path) -> None:
-    node = kernel_tree.make(tmp_path / "node")
-    places = ["--root", str(node), "--state-dir", str(tmp_path / "state"), "--run-dir", str(tmp_path / "run")]
-    places += ["--config-dir", str(ROOT / "etc/examples")]
-    examples = [str(path) for path in (ROOT / "etc/examples").glob("*.yaml")]
+def commands() -> list[list[str]]:
+    """What the README says to type on a node, without its comments."""
+    section = (ROOT / "README.md").read_text().split("## On a node")[1].split("\n## ")[0]
+    lines = [line.split("#")[0] for line in section.splitlines() if line.startswith("    ")]
+    return [shlex.split(line) for line in lines]
 
-    checked = ebbtide(installed, "check", *examples)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "TRACKER" in ebbtide(installed, "doctor", *places).stdout.upper()
-    assert ebbtide(installed, "daemon", "--once", *places).returncode == 0
-    assert "-idx" in ebbtide(installed, "nri", "--help").stdout
+
+def test_the_commands_of_the_readme_work(installed: Path, tmp_path: Path) -> None:
+    """In their order, with every place moved below a folder; `pip install` itself has just been done."""
+    node, classes = kernel_tree.make(tmp_path / "node"), tmp_path / "etc/nri/conf.d"
+    places = ["--state-dir", str(tmp_path / "state"), "--run-dir", str(tmp_path / "run"), "--config-dir", str(classes)]
+    endings = {"daemon": ["--once"], "nri": ["--help"]}
+    _, install, *verbs = commands()
+
+    subprocess.run([word.replace("/etc/nri/conf.d", str(classes)) for word in install], cwd=ROOT, check=True)
+    outputs = {}
+    for program, verb, *words in verbs:
+        assert program == "/opt/ebbtide/bin/ebbtide"
+        done = ebbtide(installed, verb, *words, "--root", str(node), *places, *endings.get(verb, []))
+        outputs[verb] = done.stdout
+        assert (verb, done.returncode) == (verb, int(verb == "doctor")), done.stdout + done.stderr
+
+    assert outputs["check"] == "1 file, no problems\n"
+    assert "TRACKER" in outputs["doctor"]
+    assert "-idx" in outputs["nri"]
