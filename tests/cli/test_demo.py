@@ -21,8 +21,7 @@ from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Page
 from reconciler.demo import MIB, Range, Sight
 from sysfs import advise
-from tests.cli.node import conforms
-from tests.cli.test_with_daemon import until
+from tests.cli.node import conforms, until
 
 ROOT = Path(__file__).parents[2]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

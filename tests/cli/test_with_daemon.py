@@ -1,7 +1,6 @@
 """The verbs against the real daemon, on a kernel of plain files: a change is seen in the files it writes."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,9 @@ from reconciler import children, released, safety
 from sysfs import process
 from sysfs.tree import Tree
 from tests.cli.conftest import Machine
-from tests.cli.node import conforms
+from tests.cli.node import conforms, until
 
 HIGH = str(64 << 20)
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @pytest.fixture

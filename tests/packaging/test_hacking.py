@@ -13,7 +13,7 @@ import pytest
 
 from reconciler import children
 from tests.cli import kernel_tree
-from tests.cli.test_with_daemon import until
+from tests.cli.node import until
 
 ROOT = Path(__file__).parents[2]
 SESSIONS = re.findall(
