@@ -52,9 +52,7 @@ class Column:
 
 def show(lines: Iterable[str], *, stream: TextIO | None = None) -> None:
     """Everything that people are told goes through here."""
-    for line in lines:
-        print(shown(line), file=stream)
-    (stream or sys.stdout).flush()
+    print("".join(f"{shown(line)}\n" for line in lines), end="", file=stream, flush=True)
 
 
 def show_over(lines: Sequence[str], before: int) -> None:
