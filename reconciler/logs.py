@@ -48,9 +48,13 @@ def start_without_terminal(levels: Mapping[str, int], fallback: str, syslog: str
 
 
 def show_stacks(file: int | TextIO = 2) -> None:
-    """Every thread's stack when it crashes or the watchdog sends SIGABRT, and on SIGUSR1 without any harm."""
+    """Every thread's stack when it crashes or the watchdog sends SIGABRT, and on SIGUSR1 without any harm.
+
+    Not faulthandler.register(): that walks the other threads' frames while they run, and has crashed the daemon. A
+    handler in Python holds the interpreter's lock; it waits until the main thread runs Python again.
+    """
     faulthandler.enable(file)
-    faulthandler.register(signal.SIGUSR1, file)
+    signal.signal(signal.SIGUSR1, lambda *_: faulthandler.dump_traceback(file, all_threads=True))
 
 
 @contextmanager
