@@ -92,7 +92,7 @@ def class_reader(
         if found == texts:
             return None
         texts = found
-        loaded = classes.load(found, {"classes": schemas.read("classes")}, files, os.sysconf("SC_PAGE_SIZE"))
+        loaded = classes.load(found, schemas.load(), files, os.sysconf("SC_PAGE_SIZE"))
         files = loaded.files
         return loaded
 

@@ -18,7 +18,7 @@ from reconciler.engine.engine import Engine
 from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
-from reconciler.model import EngineTask, Mode, Problem, Workload
+from reconciler.model import EngineSettings, EngineTask, Mode, Problem, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
 from reconciler.watch import Watch
@@ -58,7 +58,7 @@ class Daemon:
         self.engine = Engine(
             places.tree,
             self.features,
-            gather.load_classes(places, self.files).table.engine,
+            EngineSettings(),  # until the first cycle has read the class files
             self.loop.wake,
             output=self._routine_output,
         )
@@ -68,7 +68,7 @@ class Daemon:
     def cycle(self, reason: str) -> float | None:
         """Look, plan, act, tell; gives the moment at which to look again even if nothing wakes us."""
         begin = time.monotonic()
-        if {"start", "resync", "reload"} & set(reason.split(", ")):
+        if {"resync", "reload"} & set(reason.split(", ")):
             self.features = probe.features(self.places.tree)
         self._notice_deaths(begin)
         known = self._known()
@@ -108,7 +108,7 @@ class Daemon:
             self.features.cgroup_mount,
             self.baseline,
             self.engine,
-            gather.canonical(self.features.page_size),
+            self.features.page_size,
         )
 
     def _remember(self, look: Look, outcomes: tuple[Outcome, ...], now: float) -> None:

@@ -1,9 +1,9 @@
 """The one place that performs actions, in the plan's order. Never raises for what the kernel says: Outcomes tell it."""
 
 import contextlib
-from collections.abc import Callable
 from typing import Protocol, assert_never
 
+from reconciler import knobs
 from reconciler.actions import (
     Action,
     ForgetOriginal,
@@ -31,14 +31,12 @@ class Engines(Protocol):
 
 
 class Executor:
-    def __init__(
-        self, tree: Tree, mount: str, baseline: Baseline, engines: Engines, canonical: Callable[[str, str], str]
-    ) -> None:
+    def __init__(self, tree: Tree, mount: str, baseline: Baseline, engines: Engines, page_size: int) -> None:
         self.tree = tree
         self.mount = mount
         self.baseline = baseline
         self.engines = engines
-        self.canonical = canonical  # (knob, kernel text) -> canonical value
+        self.page_size = page_size
 
     def perform(self, plan: Plan) -> tuple[Outcome, ...]:
         """Do it all. When an original cannot be saved, no write of this plan happens."""
@@ -96,7 +94,7 @@ class Executor:
     def _restore(self, action: RestoreKnob) -> None:
         """Only where our value still stands: look once more, somebody may have written since the plan was made."""
         text = self.tree.read(f"{self.mount}{action.cgroup}/{action.knob}")
-        if self.canonical(action.knob, text) in action.expected:
+        if knobs.shown(action.knob, text, self.page_size) in action.expected:
             self._write(action, action.original)
 
     def _forget(self, outcomes: list[Outcome]) -> None:

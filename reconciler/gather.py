@@ -3,15 +3,14 @@
 Level-triggered: nothing here knows what changed, it reads what is there now.
 """
 
-import mmap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler import classes, classfiles, desired, knobs, observe, records, released, schemas
+from reconciler import classes, classfiles, desired, observe, records, released, schemas
 from reconciler.actions import Known
 from reconciler.baseline import Baseline
-from reconciler.model import ClassTable, Desired, EngineTask, Features, Knob, Observed, Problem, Workload
+from reconciler.model import ClassTable, Desired, EngineTask, Features, Observed, Problem, Workload
 from sysfs import boot, cgroup, probe
 from sysfs.tree import Tree
 
@@ -46,8 +45,10 @@ def look(
 ) -> Look:
     """Read, parse, observe, resolve. `remembered`: the last good version of each class file. Engines are not known."""
     features = features or probe.features(places.tree)
-    loaded = load_classes(places, remembered or {}, features.page_size)
-    found, record_problems = records.read_all(str(places.state_dir), boot.boot_id(places.tree))
+    boot_id = boot.boot_id(places.tree)
+    texts = classfiles.installed(places.state_dir, places.config_dirs, boot_id)
+    loaded = classes.load(texts, schemas.load(), remembered, features.page_size)
+    found, record_problems = records.read_all(str(places.state_dir), boot_id)
     workloads = (*found, *static_workloads(places.tree, features.cgroup_mount, loaded.table))
     resolved = desired.resolve(
         loaded.table,
@@ -67,15 +68,8 @@ def look(
     )
 
 
-def load_classes(
-    places: Places, remembered: Mapping[str, classes.ParsedFile], page_size: int = mmap.PAGESIZE
-) -> classes.Loaded:
-    texts = classfiles.installed(places.state_dir, places.config_dirs, boot.boot_id(places.tree))
-    return classes.load(texts, {"classes": schemas.read("classes")}, remembered, page_size)
-
-
 def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workload, ...]:
-    """The `workloads:` entries, one for each cgroup that matches now; an entry that matches nothing is named, too."""
+    """The `workloads:` entries, one for each cgroup that matches now; one without a match is silent."""
     result: list[Workload] = []
     for entry in table.workloads:
         matches = cgroup.expand(tree, mount, entry.cgroup) if mount else ()
@@ -102,18 +96,6 @@ def observed_of(tree: Tree, features: Features, wanted: Desired, known: Known) -
     """What the kernel shows of everything that we want to manage or have ever written to."""
     paths = {key: item.workload.cgroup for key, item in wanted.workloads.items() if item.workload.cgroup}
     return observe.observe(tree, features, paths, known.baseline)
-
-
-def canonical(page_size: int) -> Callable[[str, str], str]:
-    """knob, kernel text -> the text that means the same; what cannot be understood stays as it is, to be seen."""
-
-    def convert(name: str, text: str) -> str:
-        try:
-            return knobs.canonical(Knob(name), text, page_size)
-        except ValueError:
-            return text.strip()
-
-    return convert
 
 
 def known_of(baseline: Baseline, places: Places) -> Known:

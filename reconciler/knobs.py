@@ -65,6 +65,14 @@ def canonical(knob: Knob, text: str, page_size: int) -> str:
     return _pages(int(word), page_size)
 
 
+def shown(knob: str, text: str, page_size: int) -> str:
+    """`canonical`, but a text that no kernel is known to show stays as it is: seen, and equal to nothing."""
+    try:
+        return canonical(Knob(knob), text, page_size)
+    except ValueError:
+        return text.strip()
+
+
 def settle(setting: Setting, limit_bytes: int | None, page_size: int) -> str:
     """The canonical text to write, percentages taken of the runtime's limit."""
     if setting.percent is None:

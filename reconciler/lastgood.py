@@ -23,7 +23,7 @@ def load(state_dir: Path) -> dict[str, classes.ParsedFile]:
         ]
     except (OSError, ValueError, AttributeError):
         return {}
-    return dict(classes.load(files, {"classes": schemas.read("classes")}).files)
+    return dict(classes.load(files, schemas.load()).files)
 
 
 def store(state_dir: Path, files: Mapping[str, classes.ParsedFile]) -> None:

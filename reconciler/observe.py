@@ -82,7 +82,7 @@ def _read(tree: Tree, directory: str, inode: int, names: Iterable[Knob], page_si
     values, unreadable = cgroup.read_knobs(tree, directory, names)
     return ObservedWorkload(
         inode=inode,
-        knobs={name: _canonical(name, text, page_size) for name, text in values.items()},
+        knobs={name: knobs.shown(name, text, page_size) for name, text in values.items()},
         unreadable=unreadable,
         populated=_populated(tree, directory),
         usage_bytes=cgroup.usage_bytes(tree, directory),
@@ -98,11 +98,3 @@ def _populated(tree: Tree, directory: str) -> bool:
         raise
     except KernelError:
         return True
-
-
-def _canonical(name: str, text: str, page_size: int) -> str:
-    """A text that no kernel is known to show stays as it is, so that it is seen and not silently equal to anything."""
-    try:
-        return knobs.canonical(Knob(name), text, page_size)
-    except ValueError:
-        return text

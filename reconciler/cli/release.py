@@ -132,8 +132,7 @@ def restore(kernel: Tree, baseline: Baseline, chosen: Entries) -> list[Given]:
     known = Known(baseline=chosen)
     observed = gather.observed_of(kernel, features, Desired(), known)
     decided = plan.plan(Desired(), observed, known, time.monotonic())
-    canonical = gather.canonical(features.page_size)
-    outcomes = Executor(kernel, features.cgroup_mount, baseline, NoLoops(), canonical).perform(decided)
+    outcomes = Executor(kernel, features.cgroup_mount, baseline, NoLoops(), features.page_size).perform(decided)
     undone = [_said(outcome, chosen) for outcome in outcomes]
     touched = {(each.cgroup, each.knob) for each in undone}
     return undone + [_held(entry, decided) for key, entry in chosen.items() if key not in touched]

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 SERVICE = "ebbtide.v1.Control"
-METHODS = ("Status", "Accessed", "Wake")
 MOST_PATH = 107  # bytes of sun_path in unix(7), without the closing zero
 OPTIONS = [
     ("grpc.max_receive_message_length", 64 << 20),  # a report of thousands of workloads

@@ -15,7 +15,6 @@ from reconciler.memtierd import words
 from reconciler.model import Problem, Severity
 
 MOST_MS = 10 * 365 * 86_400_000  # ten years; memtierd's own type is a 64-bit number
-MOST_NESTING = 16
 NOT_YET = "is not in this version of Ebbtide"
 
 

@@ -92,7 +92,7 @@ class Node:
     def cycle(self) -> tuple[Outcome, ...]:
         """Plan and perform once; time moves on so that every retry is due."""
         decided = self.plan()
-        executor = Executor(self.tree or self.kernel.tree, MOUNT, self.baseline, self.engines, self._canonical)
+        executor = Executor(self.tree or self.kernel.tree, MOUNT, self.baseline, self.engines, self.kernel.page_size)
         outcomes = executor.perform(decided)
         self.retries = backoff.advance(self.retries, outcomes, self.now, 0.0)
         self.now += backoff.LONGEST_SECONDS
@@ -105,6 +105,3 @@ class Node:
                 return
             self.cycle()
         raise AssertionError(f"still not settled after {most} cycles: {self.plan()}")
-
-    def _canonical(self, knob: str, text: str) -> str:
-        return knobs.canonical(Knob(knob), text, self.kernel.page_size)

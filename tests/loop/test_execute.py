@@ -49,7 +49,7 @@ class Node:
         self.inode = os.stat(self.knob.parent).st_ino
         self.engines = Engines()
         self.baseline = Baseline(self.state, "boot-1")
-        self.executor = Executor(Tree(folder), "/cg", self.baseline, self.engines, lambda _, text: text.strip())
+        self.executor = Executor(Tree(folder), "/cg", self.baseline, self.engines, 4096)
 
     def save(self, written: str = "4096") -> SaveOriginal:
         return SaveOriginal(workload="w", cgroup="/w", inode=self.inode, knob=HIGH, original="max", written=written)
