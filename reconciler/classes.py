@@ -180,7 +180,7 @@ def _contradictions(memory_class: MemoryClass) -> Iterator[Problem]:
 
 def _takes_anonymous_memory(memory_class: MemoryClass) -> bool:
     engine = memory_class.engine
-    return engine is not None and engine.moves() and "anon" in engine.policy.page_types
+    return engine is not None and engine.pages_out() and "anon" in engine.policy.page_types
 
 
 def _swapless(memory_class: MemoryClass, settings: Mapping[Knob, Setting]) -> bool:

@@ -6,19 +6,9 @@ from typing import Any
 
 from reconciler import checking, documents, knobs, quantities
 from reconciler.documents import Document, step
+from reconciler.engineconfig import EngineConfig
 from reconciler.memtierd import config as memtierd
-from reconciler.model import (
-    EngineConfig,
-    Knob,
-    Mode,
-    OnError,
-    OnMissingTracker,
-    OnStop,
-    Origin,
-    Problem,
-    Severity,
-    StaticWorkload,
-)
+from reconciler.model import Knob, Mode, OnError, OnMissingTracker, OnStop, Origin, Problem, Severity, StaticWorkload
 
 CGROUP_MOUNT = "/sys/fs/cgroup"  # people copy whole paths from there
 _CLASS_WORDS = {"onstop": OnStop, "onmissingtracker": OnMissingTracker, "mode": Mode}

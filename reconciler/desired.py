@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler import classification, inventory, knobs, safety, tracking
+from reconciler.engineconfig import CGROUP_PLACEHOLDER, EngineConfig
 from reconciler.model import (
-    CGROUP_PLACEHOLDER,
     ClassTable,
     Desired,
     DesiredWorkload,
-    EngineConfig,
     EngineTask,
     Features,
     Knob,
@@ -155,7 +154,7 @@ def _engine_task(
     if config is None:
         return None, ()
     if mode is Mode.OBSERVE:
-        config = replace(config, policy=replace(config.policy, swapout_ms=0))
+        config = config.measuring()
     choice = tracking.choose(config.tracker, memory_class.on_missing_tracker, moves=config.moves(), features=features)
     cgroups, pids = _scope(config, workload, features)
     problems = tuple(

@@ -116,6 +116,9 @@ def parse(
     return Document(file=file, value=value, offset=offset, marks=builder.marks, texts=builder.texts, budget=budget)
 
 
+_TOO_DEEP = (f"nested deeper than {MOST_DEPTH} levels", "flatten it")
+
+
 class _Refused(Exception):
     def __init__(self, message: str, hint: str, line: int = 0, column: int = 0) -> None:
         super().__init__(message)
@@ -135,7 +138,7 @@ def _check_bounds(text: str, budget: Budget) -> None:
         documents += isinstance(event, yaml.DocumentStartEvent)
         place = (event.start_mark.line, event.start_mark.column) if event.start_mark else (0, 0)
         if depth > MOST_DEPTH:
-            raise _Refused(f"nested deeper than {MOST_DEPTH} levels", "flatten it", *place)
+            raise _Refused(*_TOO_DEEP, *place)
         if count > 2 * budget.nodes + 10:
             raise _Refused(f"more than {MOST_NODES} values", "split the file", *place)
         if documents > 1:
@@ -153,6 +156,8 @@ def _syntax_problem(error: yaml.YAMLError, file: str, offset: Offset) -> Problem
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = offset.place(mark.line, mark.column) if mark else offset.place(0, 0)
     words = [getattr(error, name, None) for name in ("context", "problem", "reason")]
+    if "exceeded maximum nesting depth" in words:  # libyaml's own limit since 0.2.6, met before ours is looked at
+        return _refusal(_Refused(*_TOO_DEEP, mark.line if mark else 0, mark.column if mark else 0), file, offset)
     message = ", ".join(word for word in words if word) or str(error).splitlines()[0]
     return Problem(
         where=file,

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.engineconfig import EngineConfig
+
 
 class Severity(StrEnum):
     ERROR = "error"  # refused: what it concerns does not happen
@@ -86,69 +88,6 @@ class Setting:
     value: str = ""  # canonical ("max", decimal bytes, "0"/"1"), "" when `percent` is given
     percent: float | None = None
     origin: Origin
-
-
-# -- the engine's configuration, in memtierd's words -----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackerConfig:
-    """What finds out which memory was accessed. Defaults are memtierd's documented ones."""
-
-    name: str = "auto"  # auto | idlepage | softdirty | referenced
-    pages_in_region: int = 512
-    max_count_per_region: int = 1  # 0 = unlimited
-    scan_interval_ms: int = 5000
-    regions_update_ms: int = 10000  # 0 = before every scan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoverConfig:
-    interval_ms: int = 10
-    bandwidth_mib: int = 100  # MiB per second; 0 = moves nothing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatcherConfig:
-    """Whose memory: cgroups (absolute directories, or the placeholder of a template) or processes."""
-
-    name: str = "cgroups"  # cgroups | pidlist
-    cgroups: tuple[str, ...] = ()
-    pids: tuple[int, ...] = ()
-    interval_ms: int = 5000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgeConfig:
-    """The age policy: memory idle for `swapout_ms` is paged out; 0 switches a move off."""
-
-    interval_ms: int
-    swapout_ms: int = 0
-    page_types: tuple[str, ...] = ("anon",)  # anon, file
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutineConfig:
-    """memtierd's `statactions`: a command of the engine's own (never a shell here), repeated; its output is kept."""
-
-    interval_ms: int
-    command: tuple[str, ...]  # e.g. ("policy", "-dump", "accessed", "0,1m,0")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineConfig:
-    policy: AgeConfig
-    tracker: TrackerConfig = TrackerConfig()
-    mover: MoverConfig = MoverConfig()
-    watcher: WatcherConfig = WatcherConfig()
-    routines: tuple[RoutineConfig, ...] = ()
-
-    def moves(self) -> bool:
-        """Whether this ever takes memory away, or only measures."""
-        return self.policy.swapout_ms > 0
-
-
-CGROUP_PLACEHOLDER = "$CGROUP2_ABS_PATH"  # in memtierdconfig: the container's cgroup v2 directory
 
 
 # -- class files -----------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reconciler.model import Features, OnMissingTracker, Problem, Severity, TrackerConfig
+from reconciler.engineconfig import TrackerConfig
+from reconciler.model import Features, OnMissingTracker, Problem, Severity
 
 # Tracker -> features (sysfs/probe.py) that it cannot do without.
 NEEDS: Mapping[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.linter
 
 ROOT = Path(__file__).parents[1]
 
-NOUNS = {"reconciler.model", "reconciler.actions", "reconciler.report"}
+NOUNS = {"reconciler.engineconfig", "reconciler.model", "reconciler.actions", "reconciler.report"}
 PURE = {
     "reconciler.backoff",
     "reconciler.brakes",

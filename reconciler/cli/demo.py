@@ -16,7 +16,8 @@ from reconciler.cli import daemon_link, options, published, render
 from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.options import Options
 from reconciler.cli.render import GREEN, RED, Column, Page
-from reconciler.model import Features, OnMissingTracker, TrackerConfig
+from reconciler.engineconfig import TrackerConfig
+from reconciler.model import Features, OnMissingTracker
 from reconciler.quantities import human_bytes
 from reconciler.report import EngineReport, Report
 

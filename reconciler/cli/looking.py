@@ -12,7 +12,8 @@ from reconciler.baseline import Baseline
 from reconciler.cli import daemon_link
 from reconciler.cli.failure import Failure
 from reconciler.cli.options import Options
-from reconciler.model import AgeConfig, Desired, EngineConfig, EngineTask
+from reconciler.engineconfig import AgeConfig, EngineConfig
+from reconciler.model import Desired, EngineTask
 from reconciler.report import EngineReport, Report
 from sysfs import boot, capture
 from sysfs.tree import Tree

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reconciler.engine import regions
-from reconciler.engine.policies import age
+from reconciler.engine.policies.policy import View
 from reconciler.engine.regions import Regions
 
 Looked = tuple[Regions, int]  # with the time of the last look
@@ -62,7 +62,7 @@ def table(processes: Mapping[int, Looked], limits: Sequence[float], page_size: i
 
 
 def _rows(pid: int, whose: Sequence[Looked], limits: Sequence[float], page_size: int) -> list[AccessedRow]:
-    idle = np.concatenate([age.idle_time(mine, looked) for mine, looked in whose]) / 10
+    idle = np.concatenate([regions.idle_time(mine, looked) for mine, looked in whose]) / 10
     mine = np.concatenate([each for each, _ in whose])
     data = regions.data_pages(mine)
     total = int(data.sum())
@@ -98,3 +98,21 @@ def _seconds(text: str) -> float:
         return float(text.removesuffix(unit)) * _UNITS.get(unit, 1.0)
     except ValueError:
         raise ValueError(f"invalid TIMESPEC {text!r}: a number with one of {', '.join(_UNITS)}") from None
+
+
+def dump(words: Sequence[str], view: View, configured: Mapping[str, int]) -> str:
+    """The answer to `policy -dump WORDS`; without limits those of the configuration (milliseconds by name) are used."""
+    if not words or words[0] != "accessed":
+        return USAGE
+    arguments = " ".join(words[1:]).split()
+    looked = {pid: (seat.regions, seat.looked) for pid, seat in view.seats.items()}
+    if not arguments:
+        limits = sorted({0.0, *(limit / 1000 for limit in configured.values())})
+        said = ", ".join(f"{name} {limit} ms" for name, limit in configured.items())
+        return f"using limits from configuration: {said}\n" + table(looked, (*limits, 0.0), view.page_size).text()
+    try:
+        pids = {int(pid) for pid in ",".join(arguments[1:]).split(",") if pid}
+        chosen = {pid: each for pid, each in looked.items() if not pids or pid in pids}
+        return table(chosen, limits_of(arguments[0]), view.page_size).text()
+    except ValueError as error:
+        return str(error)

@@ -17,7 +17,8 @@ from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
 from reconciler.engine.mover import Target
 from reconciler.engine.scheduler import Scheduler
-from reconciler.engine.session import Session, Surroundings
+from reconciler.engine.session import Session
+from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.trackers.idlepage import IdlePage
 from reconciler.engine.trackers.referenced import Referenced
 from reconciler.engine.trackers.softdirty import SoftDirty

@@ -12,7 +12,8 @@ from reconciler import safety
 from reconciler.engine import processes
 from reconciler.engine.claims import Claims
 from reconciler.engine.processes import Process
-from reconciler.model import CGROUP_PLACEHOLDER, EngineTask, ProcessFacts
+from reconciler.engineconfig import CGROUP_PLACEHOLDER
+from reconciler.model import EngineTask, ProcessFacts
 from sysfs import cgroup, process
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree

@@ -6,7 +6,7 @@ pages must have become swap entries, file pages must have left the page cache. W
 same step (pages rest in per-CPU batches for a moment); what stays then is left to a later turn of the policy.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from reconciler.engine import processes, regions
 from reconciler.engine.bucket import Bucket
+from reconciler.engine.policies.policy import Move
 from reconciler.engine.processes import Process
-from reconciler.model import MoverConfig
+from reconciler.engineconfig import MoverConfig
 from sysfs import advise, pagemap, residency
 from sysfs.errors import Gone, KernelError
 from sysfs.maps import Kind
@@ -69,17 +70,17 @@ class Mover:
         self._bucket = Bucket(rate, rate * max(2 * self.interval, 0.25), clock)
         self._queue = np.empty(0, _QUEUED)
 
-    def replace(self, candidates: Mapping[int, NDArray[np.void]]) -> None:
-        """A new queue: pid -> its candidate regions."""
-        pieces = [_queued(pid, rows, self._page_size) for pid, rows in candidates.items() if len(rows)]
+    def replace(self, moves: Sequence[Move]) -> None:
+        """A new queue."""
+        pieces = [_queued(move) for move in moves]
         queue = np.concatenate(pieces) if pieces else np.empty(0, _QUEUED)
-        self._queue = queue[np.argsort(queue["changed"], kind="stable")]
+        self._queue = queue[np.argsort(queue["order"], kind="stable")]
 
-    def keep(self, candidates: Mapping[int, NDArray[np.void]]) -> None:
-        """Drop what is no candidate any more; called after each look."""
+    def keep(self, moves: Sequence[Move]) -> None:
+        """Drop what is not wanted any more; called after each look."""
         kept = np.zeros(len(self._queue), np.bool_)
-        for pid, rows in candidates.items():
-            kept |= (self._queue["pid"] == pid) & np.isin(self._queue["start"], rows["start"])
+        for move in moves:
+            kept |= (self._queue["pid"] == move.pid) & np.isin(self._queue["start"], move.start)
         self._queue = self._queue[kept]
 
     def pending(self) -> int:
@@ -233,11 +234,11 @@ def _book(mine: regions.Regions, index: NDArray[np.intp], gone: NDArray[np.uint3
     mine["tries"][index] = np.where(gone > 0, 0, again)
 
 
-_QUEUED = np.dtype([("pid", np.int32), ("start", np.uint64), ("bytes", np.int64), ("changed", np.uint32)])
+_QUEUED = np.dtype([("pid", np.int32), ("start", np.uint64), ("bytes", np.int64), ("order", np.uint32)])
 
 
-def _queued(pid: int, rows: NDArray[np.void], page_size: int) -> NDArray[np.void]:
-    table = np.empty(len(rows), _QUEUED)
-    table["pid"], table["start"], table["changed"] = pid, rows["start"], rows["changed"]
-    table["bytes"] = rows["present"].astype(np.int64) * page_size
+def _queued(move: Move) -> NDArray[np.void]:
+    table = np.empty(len(move.start), _QUEUED)
+    table["pid"], table["start"], table["order"] = move.pid, move.start, move.order
+    table["bytes"] = move.size
     return table

@@ -1,4 +1,4 @@
-"""A process's regions as columns, 32 bytes each: cut from its mappings, given ages, kept while mappings change.
+"""A process's regions as columns, 40 bytes each: cut from its mappings, given ages, kept while mappings change.
 
 A region is a window of address space on a fixed grid (multiples of `pages_in_region` pages counted from address 0,
 clipped to its mapping), so that a mapping that grows or shrinks at either end keeps the regions it had, and a huge page
@@ -18,17 +18,21 @@ REGION = np.dtype(
         ("swapped", np.uint32),  # pages in swap
         ("out", np.uint32),  # pages that we have paged out and that have not come back
         ("changed", np.uint32),  # when an access was seen last, deciseconds
+        ("rested", np.uint32),  # when a look saw none last, deciseconds
         ("history", np.uint16),  # bit i = accessed i looks ago
+        ("accesses", np.uint16),  # since somebody reset the counters; both stop at their largest value
+        ("writes", np.uint16),
         ("kind", np.uint8),  # sysfs.maps.Kind
         ("tries", np.uint8),  # fruitless page-outs in a row
     ]
 )
-assert REGION.itemsize == 32
+assert REGION.itemsize == 40
 
 Regions = NDArray[np.void]
 Addresses = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
+_MOST_COUNTED = np.uint32(0xFFFF)
 ASSUMED_IN_USE = np.uint16(0xFFFF)  # history of a region that is new: accessed, as far as anybody knows
 
 
@@ -110,7 +114,7 @@ def _pairs(first: NDArray[np.int64], number: NDArray[np.int64]) -> tuple[NDArray
 def carry(old: Regions, new: Regions, now: int, page_size: int) -> Regions:
     """`new` with what was known of `old` where they overlap: the latest access counts. The rest changed `now`."""
     result = new.copy()
-    result["changed"], result["history"] = now, ASSUMED_IN_USE
+    result["changed"], result["rested"], result["history"] = now, now, ASSUMED_IN_USE
     if not len(old) or not len(new):
         return result
     first = np.searchsorted(ends(old, page_size), new["start"], side="right")
@@ -121,7 +125,10 @@ def carry(old: Regions, new: Regions, now: int, page_size: int) -> Regions:
     # reduceat over [first, last) pairs; every second slot is the stretch between two pairs and is thrown away.
     edges = np.column_stack((first[known], last[known])).ravel()
     result["changed"][known] = _reduce(np.maximum, old["changed"], edges)
+    result["rested"][known] = _reduce(np.maximum, old["rested"], edges)
     result["history"][known] = _reduce(np.bitwise_or, old["history"], edges)
+    result["accesses"][known] = _reduce(np.maximum, old["accesses"], edges)
+    result["writes"][known] = _reduce(np.maximum, old["writes"], edges)
     result["tries"][known] = _reduce(np.minimum, old["tries"], edges)
     _carry_out(old, result, page_size)
     return result
@@ -143,12 +150,38 @@ def _reduce(operation: np.ufunc, column: NDArray[np.generic], edges: NDArray[np.
     return result
 
 
-def look(regions: Regions, accessed: NDArray[np.bool_], now: int) -> Regions:
-    """After one look of the tracker."""
+def look(regions: Regions, counts: tuple[NDArray[np.uint32], NDArray[np.uint32]], now: int) -> Regions:
+    """After one look of the tracker, which counted accesses and writes."""
+    accesses, writes = counts
+    accessed = (accesses > 0) | (writes > 0)
     result = regions.copy()
     result["history"] = (result["history"] << np.uint16(1)) | accessed
     result["changed"][accessed] = now
+    result["rested"][~accessed] = now
     result["tries"][accessed] = 0
+    result["accesses"] = np.minimum(result["accesses"] + accesses, _MOST_COUNTED)
+    result["writes"] = np.minimum(result["writes"] + writes, _MOST_COUNTED)
+    return result
+
+
+def idle_time(regions: Regions, looked: int) -> Counts:
+    """Deciseconds between the last access seen and the last look."""
+    result: Counts = np.maximum(np.int64(looked) - regions["changed"].astype(np.int64), 0)
+    return result
+
+
+def vouched(regions: Regions, unused: NDArray[np.uint32], now: int) -> Regions:
+    """With what the kernel knows of times before we looked: regions unused for so long were not changed since."""
+    result = regions.copy()
+    known = np.flatnonzero(unused)
+    result["changed"][known] = np.minimum(result["changed"][known], np.maximum(now - unused[known].astype(np.int64), 0))
+    return result
+
+
+def reset(regions: Regions) -> Regions:
+    """With counters that begin again at 0."""
+    result = regions.copy()
+    result["accesses"], result["writes"] = 0, 0
     return result
 
 

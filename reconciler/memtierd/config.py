@@ -11,24 +11,24 @@ from dataclasses import dataclass
 
 from reconciler import checking, documents, quantities
 from reconciler.documents import Document
-from reconciler.memtierd import parts, words
-from reconciler.memtierd.parts import Part
-from reconciler.model import (
+from reconciler.engineconfig import (
     CGROUP_PLACEHOLDER,
     AgeConfig,
+    Command,
     EngineConfig,
     MoverConfig,
-    Problem,
     RoutineConfig,
-    Severity,
     TrackerConfig,
     WatcherConfig,
 )
+from reconciler.memtierd import parts, words
+from reconciler.memtierd.parts import Part
+from reconciler.model import Problem, Severity
 
 USUAL_PAGE = 4096
 _LARGEST_REGION = 2**30  # bytes: a page-out looks at each page of a region
 _FEW_PAGES = 16
-_REGION_BYTES = 32  # reconciler/engine/regions.py
+_REGION_BYTES = 40  # reconciler/engine/regions.py
 _MOST_BANDWIDTH = 2**20  # MiB/s: one TiB a second
 
 
@@ -272,7 +272,7 @@ def _routine(listed: Part, key: str) -> RoutineConfig | None:
     if not config.has("intervalms") and not config.has("interval"):
         config.say("", 'the routine\'s "intervalms" is missing', "write intervalms: 60000 (or interval: 1m)")
     command = _command(config)
-    return RoutineConfig(interval_ms=interval, command=command) if command else None
+    return RoutineConfig(interval_ms=interval, command=Command(words=command, runner="memtier")) if command else None
 
 
 def _command(config: Part) -> tuple[str, ...]:

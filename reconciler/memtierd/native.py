@@ -3,8 +3,8 @@
 from typing import Any
 
 from reconciler import quantities
+from reconciler.engineconfig import CGROUP_PLACEHOLDER, AgeConfig, EngineConfig, RoutineConfig, WatcherConfig
 from reconciler.memtierd.config import USUAL_PAGE
-from reconciler.model import CGROUP_PLACEHOLDER, EngineConfig, RoutineConfig, WatcherConfig
 
 _STEPS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
@@ -12,6 +12,7 @@ _STEPS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms"
 def mapping(config: EngineConfig, page_size: int = USUAL_PAGE) -> dict[str, Any]:
     """All of it, defaults too: this is for looking, not for keeping."""
     policy, tracker, mover = config.policy, config.tracker, config.mover
+    assert isinstance(policy, AgeConfig)
     age: dict[str, Any] = {"interval": duration(policy.interval_ms)}
     if policy.swapout_ms:
         age["swapout"] = duration(policy.swapout_ms)
@@ -61,7 +62,7 @@ def _watcher(watcher: WatcherConfig) -> dict[str, Any]:
 def _routine(routine: RoutineConfig) -> dict[str, Any]:
     config = {
         "interval": duration(routine.interval_ms),
-        "intervalcommand": list(routine.command),
-        "intervalcommandrunner": "memtier",
+        "intervalcommand": list(routine.command.words if routine.command else ()),
+        "intervalcommandrunner": routine.command.runner if routine.command else "memtier",
     }
     return {"name": "statactions", "config": config}

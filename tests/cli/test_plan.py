@@ -13,7 +13,8 @@ import pytest
 from reconciler import plan
 from reconciler.actions import StartEngine, StopEngine
 from reconciler.cli import looking, steps, verify
-from reconciler.model import AgeConfig, Desired, EngineConfig, EngineTask
+from reconciler.engineconfig import AgeConfig, EngineConfig
+from reconciler.model import Desired, EngineTask
 from reconciler.report import EngineReport
 from tests.cli import kernel_tree
 from tests.cli.conftest import Machine
@@ -139,8 +140,9 @@ def test_a_loop_is_known_by_all_that_it_was_told(
 
 
 def test_equal_tasks_have_equal_fingerprints_in_every_process() -> None:
-    code = "from reconciler.model import *; print(EngineTask(workload='w', config=EngineConfig(policy=AgeConfig("
-    code += "interval_ms=5, page_types=('anon', 'file'))), tracker='referenced', cgroups=('/a', '/b')).fingerprint())"
+    code = "from reconciler.engineconfig import *; from reconciler.model import *; print(EngineTask(workload='w', "
+    code += "config=EngineConfig(policy=AgeConfig(interval_ms=5, page_types=('anon', 'file'))), "
+    code += "tracker='referenced', cgroups=('/a', '/b')).fingerprint())"
     seen = {
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
         for _ in range(2)

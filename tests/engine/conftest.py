@@ -7,17 +7,16 @@ from pathlib import Path
 import pytest
 
 from reconciler.engine.engine import Engine
-from reconciler.model import (
+from reconciler.engineconfig import (
     AgeConfig,
+    Command,
     EngineConfig,
-    EngineSettings,
-    EngineTask,
-    Features,
     MoverConfig,
     RoutineConfig,
     TrackerConfig,
     WatcherConfig,
 )
+from reconciler.model import EngineSettings, EngineTask, Features
 from tests.engine.fake_process import FakeKernel
 
 CONFIG = EngineConfig(
@@ -25,7 +24,11 @@ CONFIG = EngineConfig(
     tracker=TrackerConfig(name="referenced", pages_in_region=16, scan_interval_ms=1000, regions_update_ms=1000),
     mover=MoverConfig(interval_ms=100, bandwidth_mib=100),
     watcher=WatcherConfig(name="pidlist", interval_ms=1000),
-    routines=(RoutineConfig(interval_ms=3000, command=("policy", "-dump", "accessed", "0,1s,0")),),
+    routines=(
+        RoutineConfig(
+            interval_ms=3000, command=Command(words=("policy", "-dump", "accessed", "0,1s,0"), runner="memtier")
+        ),
+    ),
 )
 
 

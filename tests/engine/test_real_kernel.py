@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from reconciler import exercise
 from reconciler.engine.engine import Engine
-from reconciler.model import EngineSettings, EngineTask, Features, MoverConfig
+from reconciler.engineconfig import AgeConfig, MoverConfig
+from reconciler.model import EngineSettings, EngineTask, Features
 from sysfs import advise, errors, kcmp, maps, pagemap, process, residency
 from sysfs.pagemap import IS_PRESENT, IS_ZERO, Pagemap
 from sysfs.tree import Tree
@@ -163,7 +164,7 @@ def test_residency_is_asked_of_the_page_cache(exerciser: Exerciser) -> None:
 def test_the_cold_file_leaves_memory_and_the_hot_one_stays(exerciser: Exerciser) -> None:
     config = replace(
         CONFIG,
-        policy=replace(CONFIG.policy, interval_ms=200, swapout_ms=500, page_types=("file",)),
+        policy=AgeConfig(interval_ms=200, swapout_ms=500, page_types=("file",)),
         tracker=replace(CONFIG.tracker, pages_in_region=512, scan_interval_ms=300, regions_update_ms=500),
         mover=MoverConfig(interval_ms=10, bandwidth_mib=100),
         routines=(),

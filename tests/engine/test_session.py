@@ -10,7 +10,8 @@ import pytest
 
 from reconciler.engine import stats
 from reconciler.engine.processes import Figures
-from reconciler.model import BrakeLimits, EngineSettings, Feature, Features, MoverConfig
+from reconciler.engineconfig import AgeConfig, MoverConfig
+from reconciler.model import BrakeLimits, EngineSettings, Feature, Features
 from reconciler.report import EngineReport
 from sysfs import pagemap
 from sysfs.errors import Refused
@@ -61,7 +62,7 @@ def test_memory_that_is_swapped_out_completely_still_counts(bench: Bench) -> Non
 
 def test_measuring_moves_nothing(bench: Bench) -> None:
     app(bench.kernel)
-    measure = replace(CONFIG, policy=replace(CONFIG.policy, swapout_ms=0))
+    measure = replace(CONFIG, policy=AgeConfig(interval_ms=1000))
     bench.engine.start(bench.task(config=measure))
     bench.run(30)
 

@@ -3,7 +3,8 @@
 import pytest
 
 from reconciler import safety, tracking
-from reconciler.model import Feature, Features, OnMissingTracker, ProcessFacts, Severity, TrackerConfig
+from reconciler.engineconfig import TrackerConfig
+from reconciler.model import Feature, Features, OnMissingTracker, ProcessFacts, Severity
 
 
 def facts(comm: str = "", exe: str = "", *, pid: int = 50, kernel_thread: bool = False) -> ProcessFacts:

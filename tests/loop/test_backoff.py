@@ -4,7 +4,8 @@ import pytest
 
 from reconciler import backoff
 from reconciler.actions import Outcome, Result, Retry, StartEngine, StopEngine, WriteKnob
-from reconciler.model import AgeConfig, EngineConfig, EngineTask, Knob
+from reconciler.engineconfig import AgeConfig, EngineConfig
+from reconciler.model import EngineTask, Knob
 
 WRITE = WriteKnob(workload="w", cgroup="/w", inode=1, knob=Knob.MEMORY_HIGH, value="4096", seen="max")
 TASK = EngineTask(workload="w", config=EngineConfig(policy=AgeConfig(interval_ms=1000)), tracker="referenced")

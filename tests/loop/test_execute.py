@@ -18,8 +18,9 @@ from reconciler.actions import (
     WriteKnob,
 )
 from reconciler.baseline import Baseline
+from reconciler.engineconfig import AgeConfig, EngineConfig
 from reconciler.execute import Executor
-from reconciler.model import AgeConfig, EngineConfig, EngineTask, Knob
+from reconciler.model import EngineTask, Knob
 from sysfs.tree import Tree
 
 HIGH = Knob.MEMORY_HIGH

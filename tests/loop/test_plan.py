@@ -17,11 +17,10 @@ from reconciler.actions import (
     WriteKnob,
 )
 from reconciler.desired import _without_doubles
+from reconciler.engineconfig import AgeConfig, EngineConfig
 from reconciler.model import (
-    AgeConfig,
     Desired,
     DesiredWorkload,
-    EngineConfig,
     EngineTask,
     Knob,
     Mode,

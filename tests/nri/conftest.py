@@ -15,7 +15,8 @@ from nri.changes import Changes
 from nri.plugin import Plugin
 from nri.store import Store
 from reconciler import inventory, records
-from reconciler.model import AgeConfig, ClassTable, EngineConfig, Features, Knob, MemoryClass, NriSettings, Workload
+from reconciler.engineconfig import AgeConfig, EngineConfig
+from reconciler.model import ClassTable, Features, Knob, MemoryClass, NriSettings, Workload
 from sysfs.tree import Tree
 from tests.nri.host import GENEROUS, Host
 

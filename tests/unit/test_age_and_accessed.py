@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from reconciler.engine import accessed
+from reconciler.engine import accessed, regions
 from reconciler.engine.policies import age
+from reconciler.engine.policies.policy import TO_SWAP, Seat, View
+from reconciler.engine.regions import Regions
+from reconciler.engineconfig import AgeConfig
 from tests.unit.test_regions import ANON, FILE, rows
 
 NONE_SEEN, JUST_SEEN, SEEN_BEFORE = 0b100, 0b1, 0b10
@@ -29,6 +32,33 @@ def test_idle_is_what_looks_have_proved(history: int, changed: int, looked: int,
     assert age.idle(table, looked, swapout_ms).tolist() == [idle]
 
 
+def view(table: Regions, kinds: frozenset[int], turn: int = 1) -> View:
+    seats = {7: Seat(regions=table, looked=100)}
+    return View(seats=seats, now=100, turn=turn, page_size=4096, leaving=kinds, moving=kinds)
+
+
+def leaving(table: Regions, after_ms: int, kinds: frozenset[int], turn: int = 1) -> list[int]:
+    """Starts of what goes to swap, in the order of going."""
+    moves = age.Age(AgeConfig(swapout_ms=after_ms)).moves(view(table, kinds, turn))
+
+    assert {move.to for move in moves} <= {TO_SWAP}
+    return [int(start) for move in moves for start in move.start[np.argsort(move.order, kind="stable")]]
+
+
+def test_demotion_waits_its_turn_and_promotion_goes_first() -> None:
+    policy = age.Age(AgeConfig(swapout_ms=8000, idle_ms=3000, idle_nodes=(2, 3), active_ms=4000, active_nodes=(0, 1)))
+    table = rows(
+        {"start": 0, "changed": 10, "rested": 90, "present": 1},  # idle for so long that it goes to swap
+        {"start": 1, "changed": 60, "rested": 90, "present": 1},  # idle
+        {"start": 2, "changed": 100, "rested": 55, "present": 1, "history": 3},  # active for 4.5 s
+        {"start": 3, "changed": 100, "rested": 65, "present": 1, "history": 3},  # not for long enough
+        {"start": 4, "changed": 100, "rested": 0, "present": 1, "history": 1},  # only one look proves it
+    )
+    moves = {move.to: (move.urgency, move.start.tolist()) for move in policy.moves(view(table, BOTH))}
+
+    assert moves == {TO_SWAP: (1, [0]), (2, 3): (1, [1]), (0, 1): (0, [2])}
+
+
 def test_the_longest_idle_leaves_first_and_only_what_can() -> None:
     table = rows(
         {"start": 0, "changed": 50, "present": 1},
@@ -38,15 +68,15 @@ def test_the_longest_idle_leaves_first_and_only_what_can() -> None:
         {"start": 4, "changed": 95, "present": 1},  # not for long enough
     )
 
-    assert age.candidates(table, 100, 5_000, BOTH, 1).tolist() == [3, 1, 0]
-    assert age.candidates(table, 100, 5_000, frozenset({ANON}), 1).tolist() == [1, 0]
-    assert age.candidates(table, 100, 5_000, frozenset(), 1).tolist() == []
+    assert leaving(table, 5_000, BOTH) == [3, 1, 0]
+    assert leaving(table, 5_000, frozenset({ANON})) == [1, 0]
+    assert leaving(table, 5_000, frozenset()) == []
 
 
 @pytest.mark.parametrize(("tries", "turns"), [(0, 64), (1, 32), (3, 8), (6, 1), (255, 1)])
 def test_what_never_leaves_is_asked_less_and_less_often(tries: int, turns: int) -> None:
     table = rows({"present": 1, "tries": tries})
-    asked = sum(len(age.candidates(table, 100, 0, BOTH, turn)) for turn in range(64))
+    asked = sum(len(leaving(table, 1, BOTH, turn)) for turn in range(64))
 
     assert asked == turns
 
@@ -102,4 +132,4 @@ def test_bad_limits_are_named(text: str, said: str) -> None:
 
 
 def test_idle_time_is_never_negative() -> None:
-    assert np.all(age.idle_time(rows({"changed": 9}), 3) == 0)
+    assert np.all(regions.idle_time(rows({"changed": 9}), 3) == 0)

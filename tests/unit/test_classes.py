@@ -14,24 +14,27 @@ from hypothesis import strategies as st
 
 from reconciler import classes, classfiles, merged, schemas
 from reconciler.classes import ClassText, Loaded
-from reconciler.model import (
+from reconciler.engineconfig import (
     AgeConfig,
+    Command,
+    EngineConfig,
+    MoverConfig,
+    RoutineConfig,
+    TrackerConfig,
+    WatcherConfig,
+)
+from reconciler.model import (
     BrakeLimits,
     ClassTable,
-    EngineConfig,
     Knob,
     MemoryClass,
     Mode,
-    MoverConfig,
     OnError,
     OnMissingTracker,
     OnStop,
     Origin,
-    RoutineConfig,
     Setting,
     Severity,
-    TrackerConfig,
-    WatcherConfig,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +95,10 @@ def test_nri_plugins_sample_with_two_classes() -> None:
     assert tracked.engine is not None
     assert not tracked.engine.moves()
     assert tracked.engine.routines == (
-        RoutineConfig(interval_ms=60000, command=("policy", "-dump", "accessed", "0,1m,30m,2h,24h,0")),
+        RoutineConfig(
+            interval_ms=60000,
+            command=Command(words=("policy", "-dump", "accessed", "0,1m,30m,2h,24h,0"), runner="memtier"),
+        ),
     )
 
 

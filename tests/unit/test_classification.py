@@ -1,18 +1,8 @@
 import pytest
 
 from reconciler import classification
-from reconciler.model import (
-    AgeConfig,
-    ClassTable,
-    EngineConfig,
-    Knob,
-    MemoryClass,
-    NriSettings,
-    Origin,
-    Setting,
-    Severity,
-    Workload,
-)
+from reconciler.engineconfig import AgeConfig, EngineConfig
+from reconciler.model import ClassTable, Knob, MemoryClass, NriSettings, Origin, Setting, Severity, Workload
 
 ORIGIN = Origin(file="x.yaml", line=3)
 IDLE = MemoryClass(

@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 
 from reconciler import documents, schemas
 from reconciler.documents import Document
-from reconciler.memtierd import config, native
-from reconciler.model import (
+from reconciler.engineconfig import (
     AgeConfig,
+    Command,
     EngineConfig,
     MoverConfig,
     RoutineConfig,
-    Severity,
     TrackerConfig,
     WatcherConfig,
 )
+from reconciler.memtierd import config, native
+from reconciler.model import Severity
 
 OWN = ("$CGROUP2_ABS_PATH",)
 
@@ -132,9 +133,10 @@ def test_regions_are_of_this_machines_pages() -> None:
 
 
 def test_swap_by_its_node_number_is_a_page_out() -> None:
-    assert engine(age("idledurationms: 7000, idlenumas: [-1]")).policy.swapout_ms == 7000
-    assert engine(age("idledurationms: 7000, idlenumas: [-1], swapoutms: 6000")).policy.swapout_ms == 6000
-    assert engine(age("idledurationms: 7000")).policy.swapout_ms == 0
+    assert engine(age("idledurationms: 7000, idlenumas: [-1]")).policy == AgeConfig(interval_ms=10000, swapout_ms=7000)
+    both = "idledurationms: 7000, idlenumas: [-1], swapoutms: 6000"
+    assert engine(age(both)).policy == AgeConfig(interval_ms=10000, swapout_ms=6000)
+    assert engine(age("idledurationms: 7000")).policy == AgeConfig(interval_ms=10000)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_commands_of_the_engines_own(runner: str, command: str, kept: tuple[str,
 
     found = engine(f"{age('')}\n{routine}, intervalcommandrunner: {runner}}}}}]")
 
-    assert found.routines == (RoutineConfig(interval_ms=60000, command=kept),)
+    assert found.routines == (RoutineConfig(interval_ms=60000, command=Command(words=kept, runner="memtier")),)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +307,12 @@ CONFIGS = st.builds(
         st.builds(WatcherConfig, name=st.just("pidlist"), pids=st.just((1, 77)), interval_ms=st.just(5000)),
     ),
     routines=st.lists(
-        st.builds(RoutineConfig, interval_ms=MS, command=st.just(("policy", "-dump", "accessed", "0,1m,0"))), max_size=2
+        st.builds(
+            RoutineConfig,
+            interval_ms=MS,
+            command=st.just(Command(words=("policy", "-dump", "accessed", "0,1m,0"), runner="memtier")),
+        ),
+        max_size=2,
     ).map(tuple),
 )
 

@@ -40,8 +40,8 @@ def rows(*values: dict[str, int]) -> Regions:
     return table
 
 
-def test_a_region_takes_32_bytes() -> None:
-    assert REGION.itemsize == 32
+def test_a_region_takes_40_bytes() -> None:
+    assert REGION.itemsize == 40
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,11 @@ def test_a_mapping_that_is_completely_swapped_out_still_counts() -> None:
 
 def test_looks_are_remembered_and_an_access_forgives() -> None:
     table = rows({"history": 0b101, "tries": 3}, {"history": 0b101, "tries": 3})
-    seen = regions.look(table, np.array([True, False]), 8)
+    seen = regions.look(table, (np.array([3, 0], np.uint32), np.array([1, 0], np.uint32)), 8)
 
     assert seen["history"].tolist() == [0b1011, 0b1010]
+    assert seen["rested"].tolist() == [0, 8]
+    assert (seen["accesses"].tolist(), seen["writes"].tolist()) == ([3, 0], [1, 0])
     assert (seen["changed"].tolist(), seen["tries"].tolist()) == ([8, 0], [0, 3])
 
 

@@ -5,19 +5,18 @@ round. So an access between asking and marking is never lost for a page that was
 processes of the workload share is seen as accessed by each of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reconciler.engine import regions
-from reconciler.engine.processes import Process, Surveyor
-from reconciler.engine.trackers.tracker import Accessed
+from reconciler.engine.processes import Process
+from reconciler.engine.trackers.tracker import AgeBin, Means, Seen, limited, nothing
 from sysfs import pagemap
 from sysfs.errors import Refused
 from sysfs.page_idle import PageIdle, Pages
 from sysfs.pagemap import Pagemap
-from sysfs.tree import Tree
 
 # 32 MiB of frame numbers. Beyond, marks are set early: a page that another process of the workload shares may then look
 # idle there in this round, which matters little, because shared pages are not paged out.
@@ -27,26 +26,31 @@ _MOST_REMEMBERED = 4 << 20
 class IdlePage:
     note = ""
 
-    def __init__(self, tree: Tree, surveyor: Surveyor) -> None:
-        self._tree, self._page_size = tree, surveyor.page_size
-        self._idle = PageIdle(tree, surveyor.page_size)
+    def __init__(self, means: Means) -> None:
+        self._tree, self._page_size = means.tree, means.surveyor.page_size
+        self._idle = PageIdle(means.tree, means.surveyor.page_size)
         self._again: list[Pages] = []
+        self._most = means.config.max_count_per_region
+
+    def roster(self, known: Mapping[int, Process]) -> None:
+        """Everybody is looked at alone."""
 
     def begin(self, known: Process) -> None:
         for _, frames in self._frames(known):
             self._idle.mark_heads(frames)
 
-    def look(self, known: Process) -> Accessed:
-        result, used = np.zeros(len(known.regions), np.bool_), list[Pages]()
+    def look(self, known: Process) -> Seen:
+        pages, used = np.zeros(len(known.regions), np.int64), list[Pages]()
         for addresses, frames in self._frames(known):
             found, heads = self._idle.accessed(frames)
-            result[np.searchsorted(known.regions["start"], addresses[found], side="right") - 1] = True
+            owners = np.searchsorted(known.regions["start"], addresses[found], side="right") - 1
+            pages += np.bincount(owners, minlength=len(pages))
             used.append(heads)
             if sum(len(some) for some in used) > _MOST_REMEMBERED:
                 self._idle.mark(np.concatenate(used))
                 used = []
         self._remember(used)  # only now: what a look has seen that failed later is seen again by the next
-        return result
+        return Seen(accesses=limited(pages, self._most), writes=nothing(len(pages)))
 
     def _remember(self, used: list[Pages]) -> None:
         self._again += used
@@ -57,6 +61,9 @@ class IdlePage:
         again, self._again = self._again, []
         if again:
             self._idle.mark(np.concatenate(again))
+
+    def amounts(self) -> tuple[AgeBin, ...]:
+        return ()
 
     def close(self) -> None:
         self._idle.__exit__(None, None, None)

@@ -4,32 +4,40 @@ The bit stays with a page in swap. A write between our look and the clearing tha
 why the age policy wants two looks.
 """
 
+from collections.abc import Mapping
+
 from reconciler.engine import regions
-from reconciler.engine.processes import Process, Surveyor
-from reconciler.engine.trackers.tracker import Accessed
+from reconciler.engine.processes import Process
+from reconciler.engine.trackers.tracker import AgeBin, Means, Seen, limited, nothing
 from sysfs import clear_refs
 from sysfs.pagemap import IS_SOFT_DIRTY
-from sysfs.tree import Tree
 
 
 class SoftDirty:
     note = "tracker softdirty does not see reads: memory that is only read counts as idle"
 
-    def __init__(self, tree: Tree, surveyor: Surveyor) -> None:
-        self._tree, self._surveyor = tree, surveyor
+    def __init__(self, means: Means) -> None:
+        self._tree, self._surveyor = means.tree, means.surveyor
+        self._most = means.config.max_count_per_region
+
+    def roster(self, known: Mapping[int, Process]) -> None:
+        """Everybody is looked at alone."""
 
     def begin(self, known: Process) -> None:
         clear_refs.clear(self._tree, known.pid, clear_refs.SOFT_DIRTY)
 
-    def look(self, known: Process) -> Accessed:
+    def look(self, known: Process) -> Seen:
         runs = self._surveyor.runs(known, lambda opened, start, end: opened.scan(start, end, dirty=True))
         clear_refs.clear(self._tree, known.pid, clear_refs.SOFT_DIRTY)
         written = runs.having(IS_SOFT_DIRTY)
-        result: Accessed = regions.count(written.start, written.end, known.regions, self._surveyor.page_size) > 0
-        return result
+        pages = regions.count(written.start, written.end, known.regions, self._surveyor.page_size)
+        return Seen(accesses=nothing(len(pages)), writes=limited(pages, self._most))
 
     def finish(self) -> None:
         """Nothing is left to do."""
+
+    def amounts(self) -> tuple[AgeBin, ...]:
+        return ()
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,32 +1,93 @@
-"""What every tracker does, and which there are."""
+"""What every tracker does, what it is given, and which there are."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reconciler.engine.processes import Process, Surveyor
+from reconciler.engineconfig import TrackerConfig
+from reconciler.model import Features
 from sysfs.tree import Tree
 
-Accessed = NDArray[np.bool_]  # one a region
+Counts = NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one look saw: columns with one row a region, in the order of `Process.regions`."""
+
+    accesses: Counts  # pages or samples that were accessed, as the tracker counts
+    writes: Counts  # the same for what can only have been written
+    unused: Counts | None = None  # deciseconds without access that the kernel vouches for, 0 = nothing known
+
+    @property
+    def accessed(self) -> NDArray[np.bool_]:
+        result: NDArray[np.bool_] = (self.accesses > 0) | (self.writes > 0)
+        return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeBin:
+    """An amount of memory without addresses: pages of a cgroup on a node that were last used so long ago."""
+
+    cgroup: str
+    node: int
+    age_ms: int  # at least
+    anon_pages: int
+    file_pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a tracker may use."""
+
+    tree: Tree
+    surveyor: Surveyor
+    config: TrackerConfig
+    features: Features
+    clock: Callable[[], float]  # monotonic seconds
+    directories: Callable[[], tuple[str, ...]] = tuple  # the workload's cgroups, absolute
+    makers: "Makers" = field(default_factory=dict)  # for trackers made of trackers
 
 
 class Tracker(Protocol):
     note: str  # what a reader of its results must know, "" if nothing
 
-    def begin(self, known: Process) -> None:
-        """Start afresh with a process."""
+    def roster(self, known: Mapping[int, Process]) -> None:
+        """Who is tracked from now on, by pid; called after each watch, before anybody is looked at."""
 
-    def look(self, known: Process) -> Accessed:
-        """Which of the process's regions were accessed since the last look."""
+    def begin(self, known: Process) -> None:
+        """Start afresh with a process; it is in the next roster."""
+
+    def look(self, known: Process) -> Seen:
+        """What was accessed since the last look."""
 
     def finish(self) -> None:
         """After all processes of one round were looked at."""
 
+    def amounts(self) -> tuple[AgeBin, ...]:
+        """How much memory was last used when, from trackers that know it without addresses."""
+
     def close(self) -> None:
-        """Let go of kernel files."""
+        """Give back everything that was taken from the kernel."""
 
 
-Maker = Callable[[Tree, Surveyor], Tracker]
+Maker = Callable[[Means], Tracker]
 Makers = Mapping[str, Maker]
+
+
+def limited(pages: NDArray[np.int64], most: int) -> Counts:
+    """Pages that were seen, at most so many a region; 0 = all."""
+    return (np.minimum(pages, most) if most else pages).astype(np.uint32)
+
+
+def counts(seen: NDArray[np.bool_]) -> Counts:
+    """1 for each region that was seen."""
+    return seen.astype(np.uint32)
+
+
+def nothing(regions: int) -> Counts:
+    return np.zeros(regions, np.uint32)

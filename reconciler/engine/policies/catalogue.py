@@ -1,0 +1,16 @@
+"""Which policies there are: a configuration in, its policy out."""
+
+from reconciler.engine.policies.age import Age
+from reconciler.engine.policies.policy import Policy
+from reconciler.engine.policies.stub import Stub
+from reconciler.engineconfig import AgeConfig, PolicyConfig, StubConfig
+
+
+def make(config: PolicyConfig) -> Policy:
+    match config:
+        case AgeConfig():
+            return Age(config)
+        case StubConfig():
+            return Stub()
+        case _:
+            raise NotImplementedError(f"{type(config).__name__}: no policy acts on it")
