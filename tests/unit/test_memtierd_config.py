@@ -252,7 +252,7 @@ def test_regions_of_a_few_pages_are_warned_of(region: str) -> None:
     (problem,) = read(age(f"tracker: {{name: auto, config: {{{region}}}}}")).problems
 
     assert problem.severity is Severity.WARNING
-    assert "regions of 2 page(s) cost the daemon 16 bytes for each page" in problem.message
+    assert "regions of 2 page(s) cost the daemon 20 bytes for each page" in problem.message
 
 
 @pytest.mark.parametrize("region", ["pagesinregion: 16", "regionsize: 64KiB", "regionsize: 1GiB"])
