@@ -47,6 +47,7 @@ class View:
     leaving: Kinds  # pages that may go to swap, or back to their file, now: the brakes decide
     moving: Kinds  # pages that may go to other nodes now
     nodes: tuple[NodeRoom, ...] = ()
+    interest: Mapping[int, tuple[Addresses, Addresses]] | None = None  # by pid: starts, ends; None = everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Move:
     order: NDArray[np.uint32]  # lower goes sooner, among moves of the same urgency
     to: tuple[int, ...]  # nodes of which any will do, TO_SWAP, or BACK
     urgency: int = 1  # 0 = first: active memory that comes back
+    only_idle: bool = False  # of these ranges, pages whose idle mark stands when they are about to move
 
 
 class Policy(Protocol):
