@@ -85,7 +85,7 @@ class Pagemap:
         """Runs by the ioctl; `Unsupported` or `Rejected` where the kernel has no PAGEMAP_SCAN or no such category."""
         found, at = [], start
         while at < end:
-            runs, at = self._scan_some(at, end, _SAID | (IS_SOFT_DIRTY if dirty else 0))
+            runs, at = self._scan_some(at, end, _SAID | (IS_SOFT_DIRTY | IS_HUGE if dirty else 0))
             found.append(runs)
         return _runs(np.concatenate(found) if found else np.empty(0, _REGION))
 

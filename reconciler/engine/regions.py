@@ -150,10 +150,11 @@ def _reduce(operation: np.ufunc, column: NDArray[np.generic], edges: NDArray[np.
     return result
 
 
-def look(regions: Regions, counts: tuple[NDArray[np.uint32], NDArray[np.uint32]], now: int) -> Regions:
+def look(
+    regions: Regions, accessed: NDArray[np.bool_], counts: tuple[NDArray[np.uint32], NDArray[np.uint32]], now: int
+) -> Regions:
     """After one look of the tracker, which counted accesses and writes."""
     accesses, writes = counts
-    accessed = (accesses > 0) | (writes > 0)
     result = regions.copy()
     result["history"] = (result["history"] << np.uint16(1)) | accessed
     result["changed"][accessed] = now
@@ -171,9 +172,13 @@ def idle_time(regions: Regions, looked: int) -> Counts:
 
 
 def vouched(regions: Regions, unused: NDArray[np.uint32], now: int) -> Regions:
-    """With what the kernel knows of times before we looked: regions unused for so long were not changed since."""
+    """With what the kernel knows of times before we looked: regions unused for so long were not changed since.
+
+    Only of regions that were never seen accessed and then unused again: there we know better.
+    """
     result = regions.copy()
-    known = np.flatnonzero(unused)
+    empty = ~regions["history"]
+    known = np.flatnonzero((unused > 0) & ((empty & (empty + np.uint16(1))) == 0))
     result["changed"][known] = np.minimum(result["changed"][known], np.maximum(now - unused[known].astype(np.int64), 0))
     return result
 

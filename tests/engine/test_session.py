@@ -343,9 +343,9 @@ def test_a_dying_loop_is_reported_and_wakes(bench: Bench) -> None:
 
 
 def test_an_unknown_tracker_is_said(bench: Bench) -> None:
-    bench.engine.start(bench.task("damon"))
+    bench.engine.start(bench.task("guess"))
 
-    assert report(bench).error == "tracker 'damon' is none of idlepage, referenced, softdirty"
+    assert report(bench).error.startswith("tracker 'guess' is none of ")
 
 
 def test_routines_hand_over_memtierds_table(bench: Bench) -> None:

@@ -139,12 +139,33 @@ def test_a_mapping_that_is_completely_swapped_out_still_counts() -> None:
 
 def test_looks_are_remembered_and_an_access_forgives() -> None:
     table = rows({"history": 0b101, "tries": 3}, {"history": 0b101, "tries": 3})
-    seen = regions.look(table, (np.array([3, 0], np.uint32), np.array([1, 0], np.uint32)), 8)
+    seen = regions.look(table, np.array([True, False]), (np.array([3, 0], np.uint32), np.array([1, 0], np.uint32)), 8)
 
     assert seen["history"].tolist() == [0b1011, 0b1010]
     assert seen["rested"].tolist() == [0, 8]
     assert (seen["accesses"].tolist(), seen["writes"].tolist()) == ([3, 0], [1, 0])
     assert (seen["changed"].tolist(), seen["tries"].tolist()) == ([8, 0], [0, 3])
+
+
+def test_the_kernel_vouches_only_for_times_before_we_looked() -> None:
+    table = rows(
+        {"history": 0b1111_1111_1111_1100, "changed": 50},  # new when it was found, and two empty looks
+        {"history": 0b0000_0000_0000_0100, "changed": 50},  # we saw it accessed ourselves
+        {"history": 0b1111_1111_1111_1100, "changed": 50},
+        {"history": 0b1111_1111_1111_1100, "changed": 5},
+    )
+    seen = regions.vouched(table, np.array([90, 90, 0, 90], np.uint32), 100)
+
+    assert seen["changed"].tolist() == [10, 50, 50, 5]
+    assert regions.vouched(table, np.array([900, 0, 0, 0], np.uint32), 100)["changed"][0] == 0
+
+
+def test_counters_stop_at_their_largest_value_and_begin_again() -> None:
+    many = np.array([0xFFFF_0000], np.uint32)
+    table = regions.look(rows({"accesses": 9}), np.array([True]), (many, many), 8)
+
+    assert (table["accesses"].tolist(), table["writes"].tolist()) == ([0xFFFF], [0xFFFF])
+    assert regions.reset(table)["accesses"].tolist() == [0]
 
 
 def test_spans_join_neighbours() -> None:
