@@ -20,6 +20,7 @@ from reconciler.engine.recording import Recording
 from reconciler.engine.regions import Regions
 from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
+from reconciler.engine.trackers.beside import Beside
 from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES, Means, Tracker
 from reconciler.model import EngineTask
 from reconciler.report import AgeBin, EngineReport
@@ -160,6 +161,9 @@ class Session:
             finally:
                 self._busy.release()
 
+    def _knows_amounts(self) -> bool:
+        return self._around.features.works("mglru") and self._around.features.works("cgroup2")
+
     def _means(self) -> Means:
         return Means(
             tree=self._around.tree,
@@ -177,7 +181,10 @@ class Session:
     def _armed(self) -> Tracker:
         """The tracker, made when it is first needed: opening its files may fail, and that ends the loop."""
         if self._tracker is None:
-            self._tracker = self._around.trackers[self.task.tracker](self._means())
+            means = self._means()
+            self._tracker = self._around.trackers[self.task.tracker](means)
+            if (self.task.config.tracker.name, self.task.tracker) == ("auto", "damon") and self._knows_amounts():
+                self._tracker = Beside(self._tracker, means)
         return self._tracker
 
     # -- whose memory ------------------------------------------------------------------------------------------------
