@@ -26,6 +26,7 @@ PURE = {
     "reconciler.merged",
     "reconciler.plan",
     "reconciler.quantities",
+    "reconciler.regexp",
     "reconciler.safety",
     "reconciler.tracking",
     "reconciler.engine.accessed",
