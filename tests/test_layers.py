@@ -30,6 +30,8 @@ PURE = {
     "reconciler.safety",
     "reconciler.tracking",
     "reconciler.engine.accessed",
+    "reconciler.engine.pipeline",
+    "reconciler.engine.stamps",
     "reconciler.engine.policies",
     "reconciler.engine.regions",
     "reconciler.memtierd",
@@ -37,6 +39,7 @@ PURE = {
 EFFECTS = {
     "sysfs",
     "reconciler.baseline",
+    "reconciler.children",
     "reconciler.files",
     "reconciler.classfiles",
     "reconciler.records",
@@ -56,7 +59,6 @@ DRIVE = {
     "reconciler.systemd",
     "reconciler.status",
     "reconciler.transitions",
-    "reconciler.children",
     "reconciler.control",
     "nri",
 }

@@ -130,7 +130,7 @@ def _engine_lines(engine: dict[str, Any] | None) -> list[str]:
     policy, tracker, mover = (engine["config"][part] for part in ("policy", "tracker", "mover"))
     asked = f" (asked for: {tracker['name']})" if tracker["name"] != engine["tracker"] else ""
     out = f"out after {policy['swapout_ms'] / 1000:g} s" if policy["swapout_ms"] else "measures only"
-    scope = [*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])]
+    scope = [*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])] or ["as its pidwatcher finds"]
     return [
         "",
         f"  engine  age every {policy['interval_ms'] / 1000:g} s, {out}; pages: {', '.join(policy['page_types'])}",
