@@ -14,13 +14,13 @@ from sysfs import errors
 from sysfs.tree import Tree
 
 # include/uapi/linux/inotify.h
-MODIFIED, CREATED, DELETED, DELETED_SELF = 0x2, 0x100, 0x200, 0x400
+MODIFIED, MOVED_HERE, CREATED, DELETED, DELETED_SELF = 0x2, 0x80, 0x100, 0x200, 0x400
 ONLY_DIRECTORIES = 0x01000000
 IGNORED = 0x8000  # the watch is gone: its file was removed
 OVERFLOW = -1  # the number that stands for "events were lost, anything may have changed"
 
 FILE = MODIFIED | DELETED_SELF
-DIRECTORY = CREATED | DELETED | DELETED_SELF | ONLY_DIRECTORIES
+DIRECTORY = CREATED | MOVED_HERE | DELETED | DELETED_SELF | ONLY_DIRECTORIES
 
 _EVENT = struct.Struct("iIII")
 _BUFFER = 64 * 1024

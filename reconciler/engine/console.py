@@ -20,7 +20,7 @@ class Asked(Protocol):
 
 class Console(Protocol):
     def run(self, command: str | tuple[str, ...]) -> str:
-        """Do what a line of the prompt, or its words, say; what it prints. ValueError says why that is impossible.
+        """Do what a line of the prompt, or its words, say; the lines that it prints. ValueError says what is wrong.
 
         Called from threads of routines, and may take as long as it likes.
         """
@@ -37,8 +37,8 @@ class Answers:
         words = tuple(shlex.split(command)) if isinstance(command, str) else command
         match words:
             case ("policy", "-dump", *rest):
-                return self._asked.dump_policy(tuple(rest))
+                return self._asked.dump_policy(tuple(rest)) + "\n"
             case ("stats", *rest):
-                return stats.tables(rest, self._asked.figures(), self._asked.page_size)
+                return stats.tables(rest, self._asked.figures(), self._asked.page_size) + "\n"
             case _:
                 raise ValueError(f"unknown command {' '.join(words)!r}: policy -dump accessed T,T or stats expected")

@@ -171,7 +171,7 @@ class Engine:
         return {pid: each for _, session in self._all() for pid, each in session.figures().items()}
 
     def dump_policy(self, words: tuple[str, ...]) -> str:
-        return "".join(f"workload: {workload}\n{session.dump_policy(words)}" for workload, session in self._all())
+        return "\n".join(f"workload: {workload}\n{session.dump_policy(words)}" for workload, session in self._all())
 
     def node_notes(self) -> tuple[str, ...]:
         """What is wrong with the node's routines."""

@@ -22,7 +22,7 @@ class _Job:
     run: Run
     removed: bool = field(default=False)
     number: int = 0  # of its entry in the heap that counts; 0 = it runs now
-    latest: float = float("inf")  # somebody wants it to run again no later than this
+    latest: float = float("inf")  # when it runs again, as far as is known
 
 
 class Scheduler:
@@ -59,9 +59,10 @@ class Scheduler:
             job = self._jobs.get(key)
             if job is None or self._closed:
                 return
-            job.latest = min(job.latest, deadline)
-            if job.number:
-                self._push(job, deadline)
+            if deadline < job.latest:
+                job.latest = deadline
+                if job.number:
+                    self._push(job, deadline)
 
     def close(self, patience: float = 5.0) -> None:
         """No more jobs; waits a moment for those under way."""
@@ -121,7 +122,8 @@ class Scheduler:
     def _push(self, job: _Job, deadline: float) -> None:
         """An entry of its own for each deadline; only the last one counts."""
         job.number = next(self._numbers)
-        heapq.heappush(self._heap, (min(deadline, job.latest), job.number, job))
+        job.latest = min(deadline, job.latest)
+        heapq.heappush(self._heap, (job.latest, job.number, job))
         self._changed.notify()
 
     def _take(self) -> _Job | None:

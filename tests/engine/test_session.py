@@ -360,7 +360,7 @@ def test_routines_hand_over_memtierds_table(bench: Bench) -> None:
     assert workload == "w"
     assert text.splitlines()[0] == "table: time since last access"
     assert text.splitlines()[2] == "      50         0.000        1.000       32    0.000     50.00"
-    assert bench.engine.accessed("w", (0, 1, 0)).text() == text
+    assert bench.engine.accessed("w", (0, 1, 0)).text() + "\n" == text, "whole lines: the next table follows"
 
 
 def half_seconds() -> Callable[[], float]:
