@@ -40,6 +40,7 @@ EFFECTS = {
     "sysfs",
     "reconciler.baseline",
     "reconciler.children",
+    "reconciler.errand",
     "reconciler.files",
     "reconciler.classfiles",
     "reconciler.records",

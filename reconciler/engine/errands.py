@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from reconciler import children
+from reconciler import errand
 
 
 def in_a_thread(name: str, work: Callable[[], None]) -> None:
@@ -16,7 +16,7 @@ def in_a_thread(name: str, work: Callable[[], None]) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errands:
     send: Callable[[str, Callable[[], None]], None] = in_a_thread  # name and work
-    limit: float = children.ERRAND_SECONDS
-    most_output: int = children.ERRAND_OUTPUT  # bytes of one command
+    limit: float = errand.SECONDS
+    most_output: int = errand.MOST_OUTPUT  # bytes of one command
     wall_ns: Callable[[], int] = time.time_ns
     zone: tzinfo | None = None  # None = the machine's own

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from reconciler import children, logfmt
+from reconciler import logfmt
 from reconciler.engine import pipeline, stamps
 from reconciler.engine.console import Console
 from reconciler.engine.errands import Errands
 from reconciler.engine.ticker import Ticker
 from reconciler.engineconfig import MIB, Command, RoutineConfig
+from reconciler.errand import Errand
 
 _log = logging.getLogger("ebbtide.engine")
 
@@ -78,7 +79,7 @@ class Routine:
         self._began = stage.errands.wall_ns()
         self._counted = stage.paged_out()
         self._under_way = self._stopped = False
-        self._errand: children.Errand | None = None
+        self._errand: Errand | None = None
         self.tally = Tally()
 
     def tick(self) -> None:
@@ -162,7 +163,7 @@ class Routine:
 
     def _execute(self, words: Sequence[str], feed: str = "") -> Outcome:
         errands = self._stage.errands
-        self._errand = errand = children.Errand(words, feed)
+        self._errand = errand = Errand(words, feed)
         if self._stopped:
             errand.kill()
         try:

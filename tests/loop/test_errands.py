@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.children import Errand
+from reconciler.errand import Errand
 
 LONG = 60.0
 
@@ -127,7 +127,7 @@ def test_nothing_outlives_us_however_we_die(tmp_path: Path) -> None:
     script = (
         f"cd {tmp_path}; setsid sleep 1000 & echo $$ > pid.new; mv pid.new pid; trap '' TERM; sleep 1000; sleep 1000"
     )
-    code = f"from reconciler.children import Errand; Errand(('sh', '-c', {script!r})).wait(1000)"
+    code = f"from reconciler.errand import Errand; Errand(('sh', '-c', {script!r})).wait(1000)"
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as us:
         assert eventually((tmp_path / "pid").exists)
         us.kill()
