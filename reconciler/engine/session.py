@@ -18,6 +18,7 @@ from reconciler.engine.processes import Process, Surveyor
 from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.tracker import Means, Tracker
+from reconciler.engineconfig import DemoteIdleConfig
 from reconciler.model import EngineTask
 from reconciler.report import EngineReport
 from sysfs.errors import Gone, KernelError
@@ -148,6 +149,7 @@ class Session:
             features=self._around.features,
             clock=self._around.clock,
             directories=self._members.directories,
+            lists_idle=isinstance(self.task.config.policy, DemoteIdleConfig),
             makers=self._around.trackers,
         )
 
@@ -207,7 +209,7 @@ class Session:
         if begin - known.refreshed >= self.task.config.tracker.regions_update_ms / 1000:
             self._refresh(known)
         seen = tracker.look(known)
-        known.looked = self.deciseconds()
+        known.looked, known.idle = self.deciseconds(), seen.idle
         known.regions = regions.look(known.regions, (seen.accesses, seen.writes), known.looked)
         if seen.unused is not None:
             known.regions = regions.vouched(known.regions, seen.unused, known.looked)

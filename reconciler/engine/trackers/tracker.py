@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reconciler.engine.processes import Process, Surveyor
+from reconciler.engine.regions import Addresses
 from reconciler.engineconfig import TrackerConfig
 from reconciler.model import Features
 from sysfs.tree import Tree
@@ -22,6 +23,7 @@ class Seen:
     accesses: Counts  # pages or samples that were accessed, as the tracker counts
     writes: Counts  # the same for what can only have been written
     unused: Counts | None = None  # deciseconds without access that the kernel vouches for, 0 = nothing known
+    idle: tuple[Addresses, Addresses] | None = None  # pages without access since the look before: starts, ends
 
     @property
     def accessed(self) -> NDArray[np.bool_]:
@@ -50,6 +52,7 @@ class Means:
     features: Features
     clock: Callable[[], float]  # monotonic seconds
     directories: Callable[[], tuple[str, ...]] = tuple  # the workload's cgroups, absolute
+    lists_idle: bool = False  # Seen.idle is wanted, from trackers that see single pages
     makers: "Makers" = field(default_factory=dict)  # for trackers made of trackers
 
 
