@@ -46,6 +46,20 @@ def test_others_make_room_for_who_is_bound() -> None:
     assert policy.note == ""
 
 
+def test_who_is_bound_can_grow_while_others_give_way() -> None:
+    bound, free = space(80, ZERO), space(45)
+    bound.on_node[10:] = bound.table["present"][10:] = 0
+    what, policy = world({1: bound, 2: free}), AvoidOom(CONFIG)
+    for grown in range(10, 80, 5):
+        assert what.free(0) >= 5 * WINDOW, "the kernel would kill it"
+        bound.table["present"][grown : grown + 5] = bound.on_node[grown : grown + 5, 0] = WINDOW
+        what.look()
+        what.round(policy)
+
+    assert on_nodes(bound) == [80, 0]
+    assert what.free(0) >= 8 * WINDOW
+
+
 @pytest.mark.parametrize(("used", "moved"), [(92, 0), (93, 9), (100, 16)])
 def test_it_starts_below_the_first_watermark(used: int, moved: int) -> None:
     assert rounds(world({1: space(10, ZERO), 2: space(used - 10)}), AvoidOom(CONFIG)) == moved
