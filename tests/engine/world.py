@@ -86,7 +86,7 @@ class World:
             space.table["present"] += back
             space.table["swapped"] -= back
             space.on_node[:, space.home] += back
-            space.table = regions.look(space.table, (seen, np.zeros_like(seen)), self.now)
+            space.table = regions.look(space.table, seen > 0, (seen, np.zeros_like(seen)), self.now)
             space.looked = self.now
 
     def round(self, policy: Policy, pages: int = ALL) -> int:
