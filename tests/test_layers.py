@@ -29,6 +29,8 @@ PURE = {
     "reconciler.safety",
     "reconciler.tracking",
     "reconciler.engine.accessed",
+    "reconciler.engine.forecasters.forecaster",
+    "reconciler.engine.heatmap",
     "reconciler.engine.policies",
     "reconciler.engine.regions",
     "reconciler.memtierd",
@@ -36,6 +38,7 @@ PURE = {
 EFFECTS = {
     "sysfs",
     "reconciler.baseline",
+    "reconciler.children",
     "reconciler.files",
     "reconciler.classfiles",
     "reconciler.records",
@@ -55,7 +58,6 @@ DRIVE = {
     "reconciler.systemd",
     "reconciler.status",
     "reconciler.transitions",
-    "reconciler.children",
     "reconciler.control",
     "nri",
 }
