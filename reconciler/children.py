@@ -1,6 +1,7 @@
 """The only module that starts child processes. No shell, no inherited descriptors, and no child that outlives us."""
 
 import os
+import select
 import selectors
 import shutil
 import signal
@@ -95,9 +96,11 @@ class Answering:
 
     process: subprocess.Popen[bytes]
 
-    def ended(self) -> int | None:
-        """Its exit status; None while it runs."""
-        return self.process.poll()
+    def ended(self) -> bool:
+        """Whether it has exited. It is not reaped here, so its number stays its own, and its group's, until `kill`."""
+        if self.process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def unasked(self) -> bytes:
         """What it has said since the last answer (at most one chunk of it); Ended if it says nothing any more."""
@@ -129,9 +132,9 @@ class Answering:
     def end(self, patience: float = 1.0) -> None:
         """End of input and SIGTERM, then SIGKILL, to it and to what it has started."""
         self._to.close()
-        self._signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(patience)
+        if self.process.returncode is None:
+            self._signal(signal.SIGTERM)
+            self._await(patience)
         self.kill()
 
     def kill(self) -> None:
@@ -142,9 +145,15 @@ class Answering:
         self._from.close()
 
     def _signal(self, number: int) -> None:
-        if self.process.poll() is None:  # not reaped yet: the number is still its own
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, number)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def _await(self, patience: float) -> None:
+        descriptor = os.pidfd_open(self.process.pid)
+        try:
+            select.select([descriptor], [], [], patience)
+        finally:
+            os.close(descriptor)
 
     def _read(self) -> bytes:
         if data := os.read(self._from.fileno(), _CHUNK):

@@ -160,7 +160,7 @@ def test_who_died_between_two_rounds_costs_nothing(start: Start) -> None:
     forecaster.forecast(HEATS)
     assert forecaster._child is not None
     os.kill(child_of(forecaster), signal.SIGKILL)
-    forecaster._child.process.wait()
+    os.waitid(os.P_PID, child_of(forecaster), os.WEXITED | os.WNOWAIT)
 
     assert forecaster.forecast(HEATS) is not None
 
@@ -244,26 +244,32 @@ def test_standard_error_goes_to_its_file(start: Start, tmp_path: Path) -> None:
     assert log.read_text() == "before\nhello\n"
 
 
-@pytest.mark.parametrize("end", ["close", "deadline"])
+@pytest.mark.parametrize("end", ["close", "deadline", "its own"])
 def test_nothing_is_left_behind(start: Start, tmp_path: Path, end: str) -> None:
-    """Not even what the program itself has started."""
+    """Not even what the program itself has started, and that does not listen."""
     nested = (
         "import subprocess, sys\n"
-        "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        "open(sys.argv[1], 'w').write(str(other.pid))\n"
+        "stubborn = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(600)'\n"
+        "other = subprocess.Popen([sys.executable, '-c', stubborn], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)\n"
+        "other.stdout.readline(); open(sys.argv[1], 'w').write(str(other.pid))\n"
         "sys.stdin.readline(); print('{}', flush=True)\nsys.stdin.readline()\nimport time; time.sleep(600)"
     )
     pids = tmp_path / "pid"
     steps = iter([0.0])
     forecaster = start(python(nested, str(pids), deadline_ms=1_000), lambda: next(steps, 0.0))  # it has all the time
     assert forecaster.forecast(HEATS) == {}
+    other = int(pids.read_text())
     if end == "deadline":
         steps = iter([0.0, 0.9, 2.0])
         assert forecaster.forecast(HEATS) is None
+    elif end == "its own":
+        os.kill(child_of(forecaster), signal.SIGKILL)
+        os.waitid(os.P_PID, child_of(forecaster), os.WEXITED | os.WNOWAIT)
+        forecaster.forecast(HEATS)
     else:
         forecaster.close()
 
-    assert _gone(int(pids.read_text()))
+    assert _gone(other)
 
 
 def _gone(pid: int) -> bool:

@@ -68,7 +68,7 @@ class Stdio:
     @staticmethod
     def _waits(child: Answering) -> bool:
         try:
-            return child.ended() is None and not child.unasked().strip()
+            return not child.ended() and not child.unasked().strip()
         except children.Ended:
             return False
 
@@ -90,7 +90,7 @@ class Stdio:
     def dump(self, words: tuple[str, ...]) -> str:
         del words
         child = self._child
-        state = "not running" if child is None or child.ended() is not None else f"pid {child.process.pid}"
+        state = "not running" if child is None or child.ended() else f"pid {child.process.pid}"
         return f"stdio: {shlex.join(self._config.command)} ({state})" + (f": {self.note}" if self.note else "")
 
     def close(self) -> None:
