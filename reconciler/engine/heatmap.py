@@ -97,16 +97,18 @@ def cooled(ranges: Ranges, now: NDArray[np.int64] | int, retention: float) -> De
     return result
 
 
-def current(ranges: Ranges, now: int) -> Ranges:
-    """Those that were counted in the round of that time."""
-    result: Ranges = ranges[ranges["updated"] == now]
+def inside(ranges: Ranges, regions: Ranges, page_size: int) -> Ranges:
+    """Those that lie in one of the regions, with which they were updated: so none crosses a border."""
+    if _same_borders(ranges, regions):
+        return ranges
+    result: Ranges = ranges[_owner(regions["start"], ends(regions, page_size), ranges["start"]) != NOBODY]
     return result
 
 
 def joined(ranges: Ranges, regions: Ranges, config: HeatmapConfig, page_size: int) -> Ranges:
-    """Neighbours inside one of the regions as one range, if their heats are alike: the heat is the pages' mean.
+    """Neighbours in the same region as one range, if their heats are alike: the heat is the pages' mean.
 
-    `ranges` is what was counted in an update with `regions`, so none reaches over a region's border.
+    All `ranges` lie inside the regions.
     """
     if len(ranges) == len(regions):
         return ranges

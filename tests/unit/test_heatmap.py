@@ -105,11 +105,9 @@ def test_a_map_is_sorted_disjoint_and_within_its_bounds(old: Ranges, new: Ranges
 
 @given(old=maps(), new=rounds())
 def test_joining_keeps_pages_and_heat_and_bounds_the_number_of_ranges(old: Ranges, new: Ranges) -> None:
-    now = int(new["updated"][0]) if len(new) else 0
-    counted = heatmap.current(heatmap.update(old[:0], new, CONFIG, PAGE), now)
-    split = heatmap.update(counted, heatmap.counted(old["start"], old["pages"], old["pages"], now, 2.0), CONFIG, PAGE)
-    split = heatmap.current(heatmap.update(split, new, CONFIG, PAGE), now)
-    split = split[np.isin(list(map(int, split["start"] // PAGE)), list(pages_of(new)))]
+    split = heatmap.update(old, new, CONFIG, PAGE)
+    split = heatmap.update(split, new, CONFIG, PAGE)
+    split = heatmap.inside(split, new, PAGE)
     joined = heatmap.joined(split, new, CONFIG, PAGE)
 
     before, after = pages_of(split), pages_of(joined)
@@ -161,6 +159,13 @@ def test_update(
     expected: list[tuple[int, int, float, int, int]],
 ) -> None:
     assert rows_of(heatmap.update(table(*old), table(*new), CONFIG, PAGE)) == expected
+
+
+@given(old=maps(), new=rounds())
+def test_what_is_not_mapped_is_dropped(old: Ranges, new: Ranges) -> None:
+    kept = heatmap.inside(heatmap.update(old, new, CONFIG, PAGE), new, PAGE)
+
+    assert pages_of(kept).keys() == pages_of(new).keys()
 
 
 def test_joining_takes_borders_away_that_mappings_left_behind() -> None:
