@@ -1,5 +1,6 @@
 """The only module that starts child processes. No shell, no inherited descriptors, and no child that outlives us."""
 
+import errno
 import os
 import select
 import selectors
@@ -181,9 +182,10 @@ class Answering:
 
 def answering(command: Sequence[str], errors: int = subprocess.DEVNULL) -> Answering:
     """Start a program that is asked and answers; `errors`: a descriptor for its standard error. It ends when we do."""
-    program = shutil.which(command[0])
+    name = command[0] if command else ""
+    program = shutil.which(name)
     if program is None:
-        raise FileNotFoundError(2, "there is no such program, or it may not be run", command[0])
+        raise FileNotFoundError(errno.ENOENT, "there is no such program, or it may not be run", name)
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), os.path.abspath(program), *command[1:]],
         stdin=subprocess.PIPE,

@@ -225,6 +225,8 @@ def test_null_is_no_forecast_and_no_fault(start: Start) -> None:
     ("config", "said"),
     [
         (ForecasterConfig(name="stdio", command=("no-such-program",)), "there is no such program"),
+        (ForecasterConfig(name="stdio"), "there is no such program"),
+        (python(ECHO, "a\0b"), "cannot be started"),
         (python(ECHO, stderr="file:/nowhere/at/all"), "No such file or directory: /nowhere/at/all"),
     ],
 )
@@ -405,6 +407,13 @@ def test_a_trace_never_writes_to_what_is_not_its_own(tmp_path: Path, trap: Calla
 
     assert "cannot write" in forecaster.note
     assert (tmp_path / "victim").read_text() == ""
+
+
+def test_a_name_that_no_file_can_have_is_said() -> None:
+    forecaster = trace(Path("a\0b"))
+
+    assert forecaster.forecast(HEATS) is None
+    assert "cannot write a?b" in forecaster.note
 
 
 class Adding:

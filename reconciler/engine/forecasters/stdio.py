@@ -38,6 +38,8 @@ class Stdio:
             result, said = None, f"was killed, for its answer is wrong: {error}"
         except OSError as error:
             result, said = None, f"{error.strerror}: {error.filename}" if error.filename else str(error)
+        except ValueError as error:  # a name that no file can have
+            result, said = None, f"cannot be started: {error}"
         if said:
             self._drop()
         self.note = f"forecaster {documents.shorten(shlex.join(self._config.command))}: {said}" if said else ""

@@ -10,7 +10,7 @@ and that is said.
 import os
 from collections.abc import Iterator
 
-from reconciler import files
+from reconciler import documents, files
 from reconciler.engine.forecasters.forecaster import Means
 from reconciler.engine.heatmap import Heats
 from reconciler.engineconfig import ForecasterConfig
@@ -29,6 +29,8 @@ class Trace:
             self.note = self._append(heats)
         except OSError as error:
             self.note = f"forecaster trace: cannot write {self._config.file}: {error.strerror}"
+        except ValueError as error:  # a name that no file can have
+            self.note = f"forecaster trace: cannot write {documents.shorten(self._config.file)}: {error}"
         return None
 
     def _append(self, heats: Heats) -> str:
