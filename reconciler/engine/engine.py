@@ -15,10 +15,12 @@ from reconciler.engine import processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.mover import Target
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
 from reconciler.engine.surroundings import Surroundings
+from reconciler.engine.trackers.damon import Damon
 from reconciler.engine.trackers.idlepage import IdlePage
 from reconciler.engine.trackers.referenced import Referenced
 from reconciler.engine.trackers.softdirty import SoftDirty
@@ -28,7 +30,7 @@ from reconciler.report import EngineReport
 from sysfs import advise, kcmp
 from sysfs.tree import Tree
 
-TRACKERS: Makers = {"idlepage": IdlePage, "referenced": Referenced, "softdirty": SoftDirty}
+TRACKERS: Makers = {"damon": Damon, "idlepage": IdlePage, "referenced": Referenced, "softdirty": SoftDirty}
 _BUDGET_BURST_S = 10.0  # a rest of this long may be spent at once
 
 _log = logging.getLogger("ebbtide.engine")
@@ -52,11 +54,13 @@ class Engine:
         trackers: Makers = TRACKERS,
         target: Target = advise.Target,
         same_memory: Callable[[int, int], bool] = kcmp.same_memory,
+        kdamonds: Kdamonds | None = None,
         workers: int = 2,
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
         self._budget = Bucket(*_budget(settings), clock)
         self._paused = False
+        self._kdamonds = kdamonds or Kdamonds(tree, clock=clock)
         self._around = Surroundings(
             tree=tree,
             features=features,
@@ -68,6 +72,7 @@ class Engine:
             output=output,
             target=target,
             claims=Claims(processes.sharing(tree, same_memory)),
+            kdamonds=self._kdamonds,
             paused=lambda: self._paused,
         )
         self._sessions: dict[str, Session] = {}
@@ -121,6 +126,7 @@ class Engine:
         for workload in self.running():
             self.stop(workload)
         self.scheduler.close()
+        self._kdamonds.close()
 
     def _died(self, workload: str, error: BaseException) -> None:
         with self._lock:

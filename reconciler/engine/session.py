@@ -149,6 +149,8 @@ class Session:
             clock=self._around.clock,
             directories=self._members.directories,
             makers=self._around.trackers,
+            kdamonds=self._around.kdamonds,
+            workload=self.task.workload,
         )
 
     def deciseconds(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.mover import Target
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import Features
@@ -23,4 +24,5 @@ class Surroundings:
     output: Callable[[str, str], None]  # workload, text of a routine
     target: Target
     claims: Claims
+    kdamonds: Kdamonds
     paused: Callable[[], bool] = lambda: False

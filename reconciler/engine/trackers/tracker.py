@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engineconfig import TrackerConfig
 from reconciler.model import Features
@@ -51,6 +52,8 @@ class Means:
     clock: Callable[[], float]  # monotonic seconds
     directories: Callable[[], tuple[str, ...]] = tuple  # the workload's cgroups, absolute
     makers: "Makers" = field(default_factory=dict)  # for trackers made of trackers
+    kdamonds: Kdamonds | None = None  # the engine's; None = some of one's own, remembered nowhere
+    workload: str = ""  # whose memory it is, for messages
 
 
 class Tracker(Protocol):
