@@ -78,12 +78,7 @@ class Damon:
 
     def exclusive(self) -> tuple[str, ...]:
         """Kernel modules that use DAMON now, so that nobody else can."""
-        return tuple(name for name in MODULES if self._enabled(name))
-
-    def _enabled(self, module: str) -> bool:
-        with suppress(KernelError):
-            return self._tree.read(f"/sys/module/{module}/parameters/enabled").strip() in {"Y", "1"}
-        return False
+        return exclusive(self._tree)
 
     def switch_stat(self, on: str) -> None:
         """DAMON_STAT (Linux 6.17): Y or N."""
@@ -239,6 +234,17 @@ class Damon:
                     raise
                 self._sleep(pause)
         return call()
+
+
+def exclusive(tree: Tree) -> tuple[str, ...]:
+    """Kernel modules that use DAMON now, so that nobody else can."""
+    return tuple(name for name in MODULES if _enabled(tree, name))
+
+
+def _enabled(tree: Tree, module: str) -> bool:
+    with suppress(KernelError):
+        return tree.read(f"/sys/module/{module}/parameters/enabled").strip() in {"Y", "1"}
+    return False
 
 
 def snapshot(rows: list[list[int]]) -> Snapshot:

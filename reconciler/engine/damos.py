@@ -51,20 +51,20 @@ class Damos:
     def roster(self, known: Mapping[int, Process]) -> None:
         """Whose memory it acts on from now on; the first call starts it."""
         if self._config.physical:
-            self._member.follow({PHYSICAL: iomem.system_ram(self._tree)} if known else {})
+            targets = {PHYSICAL: iomem.system_ram(self._tree)} if known else {}
         else:
-            self._member.follow({each.identity: kdamond_targets.spans(each.mapped) for each in known.values()})
-        self._act()
+            targets = {each.identity: kdamond_targets.spans(each.mapped) for each in known.values()}
+        self._member.serve(targets, self._wanted())
         self._member.check()
 
     def pause(self) -> None:
         """The kernel does nothing any more, but goes on watching."""
         self._paused = True
-        self._act()
+        self._member.act(())
 
     def proceed(self) -> None:
         self._paused = False
-        self._act()
+        self._member.act(self._wanted())
 
     @property
     def paused(self) -> bool:
@@ -79,8 +79,8 @@ class Damos:
         if self._means.kdamonds is None:
             self._pool.close()
 
-    def _act(self) -> None:
-        self._member.act(() if self._paused else self._schemes())
+    def _wanted(self) -> tuple[Scheme, ...]:
+        return () if self._paused else self._schemes()
 
     def _schemes(self) -> tuple[Scheme, ...]:
         one = scheme(self._config, self._attributes, self._member.can)
@@ -138,10 +138,6 @@ def scheme(config: DamosConfig, attributes: Attributes, can: Abilities) -> Schem
 def check(config: DamosConfig, can: Abilities) -> None:
     """Combinations that the kernel takes and then does nothing for, or not all that was asked."""
     where = "physical memory" if config.physical else "processes (physical: false)"
-    operations = "paddr" if config.physical else "vaddr"
-    if operations not in can.operations:
-        offers = ", ".join(can.operations)
-        raise Unsupported(None, f"this kernel's DAMON cannot watch {where}: it offers {offers}", "damos")
     if config.action in (_VIRTUAL_ONLY if config.physical else _PHYSICAL_ONLY):
         raise Unsupported(None, f"DAMON has no such action for {where}", config.action)
     if config.physical:

@@ -150,10 +150,11 @@ class Kdamond:
             raise Rejected(None, "ended by a change of what it monitors", f"kdamond {self.number}")
 
     def _targets(self, before: list[Identity], wanted: dict[Identity, Spans]) -> tuple[list[Target], list[Identity]]:
+        first = {key: kdamond_targets.pieces(spans, self.attributes) for key, spans in wanted.items()}
         if self.can.obsolete and before:
-            return kdamond_targets.removed(before, wanted)
+            return kdamond_targets.removed(before, first)
         slots = kdamond_targets.arrange(before, wanted)
-        return kdamond_targets.moved(before, slots, wanted | self._seeds(wanted)), slots
+        return kdamond_targets.moved(before, slots, first | self._seeds(wanted)), slots
 
     def _seeds(self, wanted: dict[Identity, Spans]) -> dict[Identity, Spans]:
         """First regions of a target that moves: what was learned of it."""

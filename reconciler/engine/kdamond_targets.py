@@ -72,9 +72,20 @@ def extent(of: Spans) -> int:
 
 
 def least_regions(attributes: Attributes, total: int, most: int) -> int:
-    """So many that the kernel, which merges up to total / min, keeps idle regions small enough to be believed."""
-    needed = -(-total // attributes.largest_bytes) if attributes.largest_bytes > 0 else 0
+    """So many that the kernel, which merges up to total / min, keeps idle regions small enough to be believed.
+
+    Twice as many as needed: it counts what we do not follow, too.
+    """
+    needed = -(-2 * total // attributes.largest_bytes) if attributes.largest_bytes > 0 else 0
     return max(attributes.min_regions, min(needed, most // 2))
+
+
+def pieces(of: Spans, attributes: Attributes) -> Spans:
+    """Ranges cut so that what is known first can be believed, unless that were too many."""
+    most = attributes.largest_bytes // 2
+    if most <= 0 or extent(of) > most * attributes.max_regions // 4:
+        return of
+    return tuple((at, min(at + most, end)) for start, end in of for at in range(start, end, most))
 
 
 def arrange(current: Sequence[Identity], wanted: Collection[Identity]) -> list[Identity]:

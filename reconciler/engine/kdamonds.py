@@ -65,15 +65,19 @@ class Member:
 
     def follow(self, processes: Mapping[Identity, Spans]) -> None:
         """Whose memory it is about from now on, and where each has some. The kernel hears only of other processes."""
-        before, self._user.processes = self._user.processes, dict(processes)
-        if before.keys() != processes.keys() or self._kdamond.changed or self._kdamond.outgrown():
-            self._pool.apply(self._kdamond)
+        self.serve(processes, self._user.schemes)
 
     def act(self, schemes: tuple[Scheme, ...]) -> None:
         """What the kernel does with that memory from now on; () = nothing."""
-        if schemes != self._user.schemes:
-            self._user.schemes = schemes
-            self._pool.apply(self._kdamond)
+        self.serve(self._user.processes, schemes)
+
+    def serve(self, processes: Mapping[Identity, Spans], schemes: tuple[Scheme, ...]) -> None:
+        """Both at once."""
+        user, kdamond = self._user, self._kdamond
+        same = user.processes.keys() == processes.keys() and user.schemes == schemes
+        user.processes, user.schemes = dict(processes), schemes
+        if not same or kdamond.changed or kdamond.outgrown():
+            self._pool.apply(kdamond)
 
     def check(self) -> None:
         """Start again what has ended by itself: a kdamond does that when all of its processes have."""
@@ -202,8 +206,10 @@ class Kdamonds:
             raise Held(_full(wish, [self._in_use[number] for number in numbers]))
         if not self._loan.made:
             self._borrow(free)
-        kdamond = Kdamond(self._tree, self._damon, free, wish.attributes, self._abilities(free), self._clock)
-        self._in_use[free] = kdamond
+        can = self._abilities(free)
+        if wish.attributes.operations not in can.operations:
+            raise Held(_cannot(wish.attributes.operations, can))
+        kdamond = self._in_use[free] = Kdamond(self._tree, self._damon, free, wish.attributes, can, self._clock)
         return kdamond
 
     def _abilities(self, number: int) -> Abilities:
@@ -306,6 +312,11 @@ def _foreign(count: int) -> str:
         f"DAMON belongs to somebody else: {there} in {ADMIN}, made by nobody we know. Name them in the tracker's "
         f"kdamondslist if they are meant for Ebbtide, have their owner write 0 to nr_kdamonds, or take another tracker"
     )
+
+
+def _cannot(operations: str, can: Abilities) -> str:
+    whom = "physical memory (CONFIG_DAMON_PADDR)" if operations == "paddr" else "processes (CONFIG_DAMON_VADDR)"
+    return f"this kernel's DAMON cannot watch {whom}: it offers {', '.join(can.operations)}"
 
 
 def _rivals(rivals: tuple[str, ...]) -> str:
