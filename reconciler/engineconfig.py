@@ -18,8 +18,8 @@ MIB = 1 << 20
 class DamonConfig:
     """Monitoring attributes of DAMON (Documentation/admin-guide/mm/damon/usage.rst), and whose kdamonds are used."""
 
-    sampling_us: int = 0  # 0 = not said (memtierd's default is 5000): a twentieth of the aggregation, or 50 ms
-    aggregation_us: int = 0  # 0 = not said (memtierd's default is 100000): 20 samples, or 1 s
+    sampling_us: int = 5000
+    aggregation_us: int = 100_000
     regions_update_us: int = 1_000_000
     min_regions: int = 10
     max_regions: int = 1000

@@ -13,9 +13,6 @@ from sysfs.maps import Maps
 
 PHYSICAL: Identity = (0, 0, ())  # stands for physical memory among processes
 _MOST_SPANS = 32  # DAMON wants few first regions: it splits them itself
-# What we choose if a class says nothing: four times cheaper than the kernel's 5 ms and 100 ms, and better.
-_SAMPLE_US, _AGGREGATION_US = 50_000, 1_000_000
-_SAMPLES = 20  # of an aggregation interval: the kernel's tuning guide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +20,8 @@ class Attributes:
     """How a kdamond monitors; users who want the same share one."""
 
     operations: str = "vaddr"
-    sample_us: int = _SAMPLE_US
-    aggregation_us: int = _AGGREGATION_US
+    sample_us: int = 50_000
+    aggregation_us: int = 1_000_000
     update_us: int = 1_000_000
     min_regions: int = 10
     max_regions: int = 1000  # for each user
@@ -34,14 +31,11 @@ class Attributes:
 
 
 def attributes(config: DamonConfig, operations: str = "vaddr") -> Attributes:
-    """As the class says, with intervals of our own where it says nothing (0)."""
-    sample, aggregation = config.sampling_us, config.aggregation_us
-    if not sample and not aggregation:
-        sample, aggregation = _SAMPLE_US, _AGGREGATION_US
+    """As the class says."""
     return Attributes(
         operations=operations,
-        sample_us=sample or max(aggregation // _SAMPLES, 1),
-        aggregation_us=aggregation or sample * _SAMPLES,
+        sample_us=config.sampling_us,
+        aggregation_us=max(config.aggregation_us, config.sampling_us),  # the kernel refuses less
         update_us=config.regions_update_us,
         min_regions=max(config.min_regions, 3),  # the kernel refuses fewer
         max_regions=max(config.max_regions, config.min_regions, 3),

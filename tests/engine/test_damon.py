@@ -23,6 +23,7 @@ from tests.kernel.fake import MOUNT, FakeKernel
 from tests.kernel.fake_damon import ADMIN, FakeDamon, Row
 
 MIB = 1 << 20
+INTERVALS = {"sampling_us": 50_000, "aggregation_us": 1_000_000}
 PAGE = 4096
 CONTEXT = f"{ADMIN}/{OWN - 1}/contexts/0"
 
@@ -55,7 +56,7 @@ class Bench:
         return Means(
             tree=self.kernel.tree,
             surveyor=Surveyor(self.kernel.tree, frozenset({1}), 256, PAGE, scan=False),
-            config=TrackerConfig(name="damon", damon=DamonConfig(**damon)),
+            config=TrackerConfig(name="damon", damon=DamonConfig(**{**INTERVALS, **damon})),
             features=Features(kernel="fake", page_size=PAGE, cgroup_mount=MOUNT),
             clock=lambda: self.now,
             directories=lambda: (f"{MOUNT}/a",),
@@ -196,20 +197,12 @@ def test_somebody_who_keeps_damon_busy_hides_nothing(bench: Bench) -> None:
     assert "DAMON is busy" in tracker.note
 
 
-@pytest.mark.parametrize(
-    ("said", "sample", "aggregation"),
-    [
-        ({}, "50000", "1000000"),
-        ({"sampling_us": 5000, "aggregation_us": 100_000}, "5000", "100000"),
-        ({"sampling_us": 1000}, "1000", "20000"),
-        ({"aggregation_us": 2_000_000}, "100000", "2000000"),
-    ],
-)
-def test_intervals(bench: Bench, said: dict[str, int], sample: str, aggregation: str) -> None:
-    bench.tracker(bench.process(70, 256, Row(0, MIB)), **said)
+def test_intervals(bench: Bench) -> None:
+    bench.tracker(bench.process(70, 256, Row(0, MIB)), sampling_us=1000, aggregation_us=20_000, min_regions=1)
 
     found = [bench.set(f"monitoring_attrs/intervals/{name}_us") for name in ("sample", "aggr", "update")]
-    assert found == [sample, aggregation, "1000000"]
+    assert found == ["1000", "20000", "1000000"]
+    assert bench.set("monitoring_attrs/nr_regions/min") == "3"
 
 
 def test_intervals_that_the_kernel_finds(fs: FakeFilesystem) -> None:
