@@ -19,8 +19,9 @@ from reconciler.engine.kdamond import Seen as Looked
 from reconciler.engine.kdamonds import Kdamonds, Wish
 from reconciler.engine.processes import Process
 from reconciler.engine.regions import Addresses, Regions
-from reconciler.engine.trackers.tracker import AgeBin, Means, Seen, counts, nothing
+from reconciler.engine.trackers.tracker import Means, Seen, counts, nothing
 from reconciler.model import Identity
+from reconciler.report import AgeBin
 from sysfs.damon import Snapshot
 from sysfs.errors import Busy
 
