@@ -10,31 +10,23 @@ from tests.e2e.guest import ebbtide, memory, pods, poll
 ADMIN = Path("/sys/kernel/mm/damon/admin/kdamonds")
 STAT = Path("/sys/module/damon_stat/parameters/enabled")
 NAME = "50-damon.yaml"
-MIB = 1 << 20
-IDLE, HOT = 96 * MIB, 32 * MIB
 
 pytestmark = pytest.mark.skipif(not ADMIN.exists(), reason="this kernel has no DAMON")
 
 
-def classes(policy: str, damon: str = "") -> str:
-    return f"""classes:
+AGE = """classes:
   - name: story
     allowswap: true
     memtierdconfig:
       policy:
-        {policy}
-          pidwatcher: {{name: cgroups, config: {{cgroups: [$CGROUP2_ABS_PATH]}}}}
-          tracker:
-            name: damon
-            config: {{scanintervalms: 3000, regionsupdatems: 3000, pausedamonstat: true{damon}}}
-          mover: {{intervalms: 20, bandwidth: 200}}
+        name: age
+        config:
+          intervalms: 3000
+          swapoutms: 9000
+          pidwatcher: {name: cgroups, config: {cgroups: [$CGROUP2_ABS_PATH]}}
+          tracker: {name: damon, config: {scanintervalms: 3000, pausedamonstat: true}}
+          mover: {intervalms: 20, bandwidth: 200}
 """
-
-
-AGE = classes("name: age\n        config:\n          intervalms: 3000\n          swapoutms: 9000")
-DAMOS = classes(
-    "name: damos\n        config:\n          intervalms: 3000\n          action: pageout\n          minagems: 5000"
-)
 
 
 def pod_of_story() -> dict[str, object]:
