@@ -177,6 +177,25 @@ def test_one_snapshot_for_a_round(bench: Bench) -> None:
     assert len(bench.kernel.writes) == 2
 
 
+def test_short_intervals_are_asked_three_times(bench: Bench) -> None:
+    """Hot memory may be missed by the samples of one."""
+
+    class Flicker(dict[int, list[Row]]):
+        hits = [0, 0, 3, 0, 0]  # noqa: RUF012  one for each snapshot
+
+        def get(self, _pid: int, _default: object = None) -> list[Row]:
+            return [Row(0, MIB, self.hits.pop(0), age=99)]
+
+    one = bench.process(70, 256)
+    tracker = bench.tracker(one, sampling_us=5000, aggregation_us=100_000)
+    bench.advance(20)
+    bench.damon.sees = Flicker()
+    bench.kernel.writes.clear()
+
+    assert tracker.look(one).accesses.tolist() == [3]
+    assert len(bench.kernel.writes) == 3
+
+
 @pytest.mark.parametrize(("version", "expected"), [("6.16", [0, 0]), ("6.18", [1, 256])])
 def test_accessed_bytes_where_the_kernel_counts_them(fs: FakeFilesystem, version: str, expected: list[int]) -> None:
     bench = Bench(fs, version)

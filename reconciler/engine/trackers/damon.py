@@ -25,7 +25,8 @@ from reconciler.report import AgeBin
 from sysfs.damon import Snapshot
 from sysfs.errors import Busy
 
-_NOTHING = Looked(snapshots={}, watched_s={}, aggregation_us=0, exact=False, traced=False)
+# One snapshot shows one aggregation interval, and hot memory may be missed in it: short ones are asked several times.
+_VOTES, _LONG_US = 3, 250_000
 
 
 class Damon:
@@ -44,10 +45,11 @@ class Damon:
                 pause_stat=config.pause_damon_stat,
             )
         )
-        self._round: Looked | None = None
+        self._round: list[Looked] | None = None
         self._looked: dict[Identity, float] = {}
         self._used: dict[Identity, Addresses] = {}  # regions that were ever seen accessed
-        self._busy, self._large = "", 0
+        self._busy = ""
+        self._large: dict[Identity, int] = {}  # bytes that are not believed
         self.note = ""
 
     def roster(self, known: Mapping[int, Process]) -> None:
@@ -64,48 +66,57 @@ class Damon:
     def look(self, known: Process) -> Seen:
         if self._round is None:
             self._round = self._snapshots()
-        found, key, now = self._round.snapshots.get(known.identity), known.identity, self._clock()
-        if found is None or not len(found):
-            self._looked[key] = now
-            return Seen(accesses=counts(np.ones(len(known.regions), bool)), writes=nothing(len(known.regions)))
-        window = min(now - self._looked.get(key, now), self._round.watched_s.get(key, 0.0))
-        seen = Columns(found, known.regions, self._page_size)
-        unsure = seen.partly | seen.too_large(self._largest) | seen.used_within(window, self._round.aggregation_us)
-        accesses = np.maximum(seen.accesses(exact=self._round.exact), unsure.astype(np.uint32))
+        key, now = known.identity, self._clock()
+        votes = [self._vote(each, known, now) for each in self._round if len(each.snapshots.get(key, ()))]
         self._looked[key] = now
-        self._large += int(known.regions["present"][seen.too_large(self._largest)].sum()) * self._page_size
-        return Seen(accesses=accesses, writes=nothing(len(accesses)), unused=self._unused(known, seen, accesses))
+        if not votes:  # nobody knows anything
+            return Seen(accesses=counts(np.ones(len(known.regions), bool)), writes=nothing(len(known.regions)))
+        accesses = np.maximum.reduce([counted for counted, _ in votes])
+        unused = self._unused(known, votes[-1][1], accesses)
+        return Seen(accesses=accesses, writes=nothing(len(accesses)), unused=unused)
 
-    def _snapshots(self) -> Looked:
-        """One for all processes of a round. While somebody else keeps DAMON busy, everything counts as accessed."""
-        self._busy, self._large = "", 0
+    def _vote(self, looked: Looked, known: Process, now: float) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Accesses by one snapshot, and ages in deciseconds."""
+        key = known.identity
+        seen = Columns(looked.snapshots[key], known.regions, self._page_size)
+        large = seen.too_large(self._largest)
+        self._large[key] = int(known.regions["present"][large].sum()) * self._page_size
+        window = min(now - self._looked.get(key, now), looked.watched_s.get(key, 0.0))
+        unsure = seen.partly | large | seen.used_within(window, looked.aggregation_us)
+        accesses = np.maximum(seen.accesses(exact=looked.exact), unsure.astype(np.uint32))
+        return accesses, seen.age * looked.aggregation_us // 100_000
+
+    def _snapshots(self) -> list[Looked]:
+        """Of one round, for all processes. While somebody else keeps DAMON busy, everything counts as accessed."""
+        self._busy, self._large = "", {}
         try:
-            return self._member.look()
+            found = [self._member.look()]
+            while len(found) < _VOTES and found[0].aggregation_us <= _LONG_US and not found[0].traced:
+                found.append(self._member.look())
         except Busy as error:
             self._busy = str(error)
-            return _NOTHING
+            return []
+        return found
 
-    def _unused(self, known: Process, seen: "Columns", accesses: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    def _unused(self, known: Process, age: NDArray[np.int64], accesses: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Deciseconds by DAMON's age, which is about a whole region: not where we have seen an access ourselves.
 
         Before about Linux 6.10 single accesses to a region that is idle as a rule do not end its age.
         """
-        assert self._round is not None
         starts = known.regions["start"]
         before = self._used.get(known.identity, starts[:0])
         self._used[known.identity] = np.union1d(before[np.isin(before, starts)], starts[accesses > 0])
-        age = seen.age * self._round.aggregation_us // 100_000
         result: NDArray[np.uint32] = np.where(np.isin(starts, self._used[known.identity]), 0, age).astype(np.uint32)
         return result
 
     def finish(self) -> None:
-        looked, self._round = self._round, None
+        looked, self._round = self._round or [], None
         notes = [f"DAMON is busy, so all memory counts as accessed: {self._busy}"] if self._busy else []
-        if looked is not None and looked.traced:
+        if any(each.traced for each in looked):
             notes.append("DAMON's snapshots come from tracefs, because this kernel is older than 6.6")
-        if self._large:
+        if large := sum(self._large.values()):
             notes.append(
-                f"{self._large >> 20} MiB lie in DAMON regions beyond filteraddressrangesizemax: they count as accessed"
+                f"{large >> 20} MiB lie in DAMON regions beyond filteraddressrangesizemax: they count as accessed"
             )
         self.note = "; ".join(notes)
 

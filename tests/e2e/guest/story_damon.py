@@ -1,5 +1,6 @@
 """DAMON on a real kernel: what is idle is accounted and leaves, what is hot stays, and the kdamonds go back."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,8 +41,17 @@ def count() -> int:
     return int((ADMIN / "nr_kdamonds").read_text())
 
 
+def comm(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:  # it has ended
+        return ""
+
+
 def running() -> list[str]:
-    return [each.parent.name for each in ADMIN.glob("*/state") if each.read_text().strip() == "on"]
+    """Names of the kernel's threads: their files are busy while the daemon waits for a snapshot."""
+    names = (Path(f"/proc/{pid}/comm") for pid in os.listdir("/proc") if pid.isdigit())
+    return [name for path in names if (name := comm(path)).startswith("kdamond.")]
 
 
 def of(container: pods.Container, role: str) -> memory.Pages:
