@@ -1,0 +1,44 @@
+"""`stats`: what scans and moves have cost and done."""
+
+from collections.abc import Iterator
+
+from reconciler.memtierd.commands import making
+from reconciler.memtierd.commands.command import Command, Wrong, no_words
+from reconciler.memtierd.desk import Desk
+from reconciler.memtierd.flags import Flag, Given
+
+_LAYOUTS = ("txt", "csv")
+_DUMPS = "-dump moves start|new|stop"
+
+
+def run(given: Given, desk: Desk) -> Iterator[str]:
+    if "dump" in given:
+        if len(given.words) != 2 or given.words[0] != "moves":
+            raise Wrong(f"what shall be dumped? {_DUMPS}")
+        yield desk.host.dump_moves(given.words[1])
+        return
+    no_words(given)
+    if "lm" in given:
+        yield desk.host.last_move(given.number("lm"), failed=False)
+    if "le" in given:
+        yield desk.host.last_move(given.number("le"), failed=True)
+    if given.any_of("lm", "le"):
+        return
+    layout = making.named("format", given.text("f", "txt"), _LAYOUTS)
+    tables = given.parts("t") if "t" in given else () if layout == "csv" else None
+    yield desk.host.stats(tables, layout)
+
+
+COMMAND = Command(
+    name="stats",
+    summary="print what scans and moves have done and cost",
+    run=run,
+    words="[WORD...]",
+    flags=(
+        Flag(name="t", value="TABLE[,TABLE...]", text="print tables instead of the summary; help lists them"),
+        Flag(name="f", value="FORMAT", text="of tables: txt or csv"),
+        Flag(name="lm", value="PID", number=True, text="print the last move of this process"),
+        Flag(name="le", value="PID", number=True, text="print the last move of this process that had errors"),
+        Flag(name="dump", text=f"record moves: {_DUMPS}"),
+    ),
+)
