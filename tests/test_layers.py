@@ -54,6 +54,8 @@ EFFECTS = {
     "reconciler.memtierd.drafts",
     "reconciler.memtierd.host",
     "reconciler.memtierd.memory",
+    "reconciler.memtierd.own",
+    "reconciler.memtierd.resident",
 }
 DRIVE = {
     "reconciler.loop",

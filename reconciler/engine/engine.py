@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from reconciler import logfmt
-from reconciler.engine import processes
+from reconciler.engine import claims, processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
@@ -64,6 +64,7 @@ class Engine:
         trackers: Makers = TRACKERS,
         target: Target = advise.Target,
         same_memory: Callable[[int, int], bool] = kcmp.same_memory,
+        foreign: Callable[[int], str] = claims.not_taken,
         workers: int = 2,
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
@@ -79,7 +80,7 @@ class Engine:
             epoch=clock(),
             output=output,
             target=target,
-            claims=Claims(processes.sharing(tree, same_memory)),
+            claims=Claims(processes.sharing(tree, same_memory), foreign),
             paused=lambda: self._paused,
         )
         self._sessions: dict[str, Session] = {}
@@ -119,6 +120,10 @@ class Engine:
     def session(self, workload: str) -> Session | None:
         with self._lock:
             return self._sessions.get(workload)
+
+    def held(self) -> dict[int, str]:
+        """Whose each process is, by process id, among the loops of this engine."""
+        return self._around.claims.held()
 
     def accessed(self, workload: str, limits: Sequence[float]) -> AccessedTable:
         """Empty for a workload that has no loop."""

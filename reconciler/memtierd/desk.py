@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from reconciler.engine.regions import Addresses
 from reconciler.engineconfig import EngineConfig, RoutineConfig, TrackerConfig, WatcherConfig
+from reconciler.memtierd.flags import Given
 from reconciler.memtierd.host import Host
 from reconciler.memtierd.ranges import Ranges
 
@@ -33,6 +34,14 @@ class Routine:
     running: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """`time -sleep`, which goes on when the same line comes again."""
+
+    given: Given
+    until: float  # seconds since 1970
+
+
 @dataclass(slots=True, kw_only=True)
 class Desk:
     host: Host
@@ -48,6 +57,7 @@ class Desk:
     watched: tuple[int, ...] = ()  # whom the log listener was told of
     routines: list[Routine] | None = None  # None = nobody has asked yet: those of the configuration
     routine: int = 0  # the one in use
+    waiting: Waiting | None = None
     copying: str = ""  # output goes to the log: copy | capture
     prefix: str = ""
 

@@ -5,7 +5,6 @@ are whole; nothing is ever formatted twice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from reconciler.engine.regions import Addresses, Regions
@@ -37,16 +36,34 @@ class Tracking(Protocol):
         """The answer to `policy -dump WORDS`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """Pages that a mover still has to move."""
+class Task(Protocol):
+    """Pages that a mover still has to move, or has failed to move."""
 
-    number: int
-    pid: int
-    next: int  # address of the page that is moved next
-    done: int  # pages
-    pages: int  # of the whole task
-    to: tuple[int, ...]  # nodes, or swap
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def next(self) -> int:
+        """Address of the page that is moved next."""
+
+    @property
+    def done(self) -> int:
+        """Pages."""
+
+    @property
+    def total(self) -> int:
+        """Pages of the whole task."""
+
+    @property
+    def to(self) -> tuple[int, ...]:
+        """Nodes, or swap."""
+
+    @property
+    def why(self) -> str:
+        """Why it failed, or is tried again."""
 
 
 class Carrier(Protocol):
@@ -104,13 +121,8 @@ class Host(Protocol):
 
     def configure_mover(self, config: MoverConfig) -> None: ...
 
-    def stats(self, tables: Sequence[str] | None, layout: str) -> str:
-        """`tables` None: the short text; empty: all tables. `layout`: txt or csv. ValueError for what is unknown."""
-
-    def last_move(self, pid: int, *, failed: bool) -> str: ...
-
-    def dump_moves(self, word: str) -> str:
-        """The answer to `stats -dump moves start|new|stop`."""
+    def stats(self, words: tuple[str, ...]) -> str:
+        """The answer to `stats WORDS`: none, -t TABLES, -f FORMAT, -lm PID, -le PID, -dump moves WORD."""
 
     def pids(self, watcher: WatcherConfig) -> tuple[int, ...]:
         """Whom a watcher finds now."""

@@ -41,13 +41,24 @@ class FakeSession:
 
 
 @dataclass
+class FakeTask:
+    number: int
+    pid: int
+    next: int
+    total: int
+    to: tuple[int, ...]
+    done: int = 0
+    why: str = ""
+
+
+@dataclass
 class FakeCarrier:
-    queue: list[Task] = field(default_factory=list)
+    queue: list[FakeTask] = field(default_factory=list)
     paused: bool = False
 
     def add(self, pid: int, start: Addresses, end: Addresses, to: tuple[int, ...]) -> int:
         pages = int((end - start).sum()) // 4096
-        self.queue.append(Task(number=len(self.queue), pid=pid, next=int(start[0]), done=0, pages=pages, to=to))
+        self.queue.append(FakeTask(number=len(self.queue), pid=pid, next=int(start[0]), total=pages, to=to))
         return len(self.queue) - 1
 
     def tasks(self) -> Sequence[Task]:
@@ -123,14 +134,10 @@ class FakeHost:
     def configure_mover(self, config: MoverConfig) -> None:
         self.moving = config
 
-    def stats(self, tables: Sequence[str] | None, layout: str) -> str:
-        return f"stats {tables} {layout} 50% of %s"
-
-    def last_move(self, pid: int, *, failed: bool) -> str:
-        return f"last move of {pid} {failed}"
-
-    def dump_moves(self, word: str) -> str:
-        return f"moves {word}"
+    def stats(self, words: tuple[str, ...]) -> str:
+        if "nothing" in words:
+            return 'unknown table "nothing", available: "events"'
+        return f"stats {' '.join(words)} 50% of %s"
 
     def pids(self, watcher: WatcherConfig) -> tuple[int, ...]:
         self.told.append(f"look {watcher.name}")

@@ -7,9 +7,8 @@ import pytest
 from reconciler.engineconfig import AgeConfig, EngineConfig, RoutineConfig
 from reconciler.memtierd.commands.catalogue import COMMANDS
 from reconciler.memtierd.console import Answer
-from reconciler.memtierd.host import Task
 from tests.prompt.conftest import Prompt
-from tests.prompt.fake_host import FakeSession, region
+from tests.prompt.fake_host import FakeSession, FakeTask, region
 
 AGE = '{"IntervalMs":5000,"SwapOutMs":10000,"Tracker":{"Name":"referenced","Config":"{\\"ScanIntervalMs\\":4000}"}}'
 
@@ -88,6 +87,20 @@ def test_time(prompt: Prompt) -> None:
     assert "no number of seconds" in prompt.wrong("time -sleep nan")[0]
 
 
+def test_sleeping_where_nobody_may_be_kept_waiting(prompt: Prompt) -> None:
+    prompt.host.patience = 2.0
+
+    answers = [prompt.console.run("time -now -sleep 5") for _ in range(3)]
+
+    assert [(answer.text, answer.again) for answer in answers] == [
+        ("1700000000.000000\n", True),
+        ("", True),
+        ("", False),
+    ]
+    assert prompt.host.told == ["sleep 2", "sleep 2", "sleep 1"]
+    assert prompt("time -now -sleep 0") == ["1700000005.000000"]
+
+
 def test_log(prompt: Prompt) -> None:
     prompt("log -i 'hello 100% {}' there")
     prompt("log -d x -e y")
@@ -111,11 +124,12 @@ def test_log_does_not_end_the_daemon(prompt: Prompt) -> None:
 
 
 def test_stats(prompt: Prompt) -> None:
-    assert prompt("stats") == ["stats None txt 50% of %s"]
-    assert prompt("stats -t memory_scans,events") == ["stats ('memory_scans', 'events') txt 50% of %s"]
-    assert prompt("stats -f csv") == ["stats () csv 50% of %s"]
-    assert prompt("stats -lm 4 -le 5") == ["last move of 4 False", "last move of 5 True"]
-    assert prompt("stats -dump moves start") == ["moves start"]
+    assert prompt("stats") == ["stats  50% of %s"]
+    assert prompt("stats -t memory_scans,events") == ["stats -t memory_scans,events 50% of %s"]
+    assert prompt("stats -f csv") == ["stats -f csv 50% of %s"]
+    assert prompt("stats -lm 4 -le 5") == ["stats -lm 4 50% of %s", "stats -le 5 50% of %s"]
+    assert prompt("stats -dump moves start") == ["stats -dump moves start 50% of %s"]
+    assert prompt.wrong("stats -t nothing") == ['stats: unknown table "nothing", available: "events"']
     assert "-dump moves start|new|stop" in prompt.wrong("stats -dump")[0]
     assert 'unknown format the text "xml"' in prompt.wrong("stats -f xml")[0]
 
@@ -311,7 +325,7 @@ def test_mover(prompt: Prompt) -> None:
 
 
 def test_mover_waits_only_so_long(prompt: Prompt) -> None:
-    prompt.host.carrier.queue = [Task(number=0, pid=1, next=0, done=0, pages=1, to=(1,))]
+    prompt.host.carrier.queue = [FakeTask(number=0, pid=1, next=0, total=1, to=(1,), why="the node is full")]
 
     assert prompt.console.run("mover -wait").again
     assert prompt.host.now == pytest.approx(1_700_000_002.0, abs=0.1)

@@ -69,8 +69,8 @@ def _wait(desk: Desk) -> str:
 
 def _line(task: Task) -> str:
     to = " ".join("swap" if node == SWAP else f"node{node}" for node in task.to)
-    state = f"pid: {task.pid}, next: {task.next:x}, page: {task.done} out of {task.pages}, dest: [{to}]"
-    return f"{task.number:<8} MoverTask{{{state}}}"
+    state = f"pid: {task.pid}, next: {task.next:x}, page: {task.done} out of {task.total}, dest: [{to}]"
+    return f"{task.number:<8} MoverTask{{{state}}}" + (f" {task.why}" if task.why else "")
 
 
 COMMAND = Command(

@@ -8,6 +8,7 @@ from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.flags import Flag, Given
 
 _LAYOUTS = ("txt", "csv")
+_UNKNOWN = "unknown table "
 _DUMPS = "-dump moves start|new|stop"
 
 
@@ -15,18 +16,21 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     if "dump" in given:
         if len(given.words) != 2 or given.words[0] != "moves":
             raise Wrong(f"what shall be dumped? {_DUMPS}")
-        yield desk.host.dump_moves(given.words[1])
+        yield desk.host.stats(("-dump", *given.words))
         return
     no_words(given)
-    if "lm" in given:
-        yield desk.host.last_move(given.number("lm"), failed=False)
-    if "le" in given:
-        yield desk.host.last_move(given.number("le"), failed=True)
     if given.any_of("lm", "le"):
+        for name in ("lm", "le"):
+            if name in given:
+                yield desk.host.stats((f"-{name}", given.text(name)))
         return
-    layout = making.named("format", given.text("f", "txt"), _LAYOUTS)
-    tables = given.parts("t") if "t" in given else () if layout == "csv" else None
-    yield desk.host.stats(tables, layout)
+    making.named("format", given.text("f", "txt"), _LAYOUTS)
+    answer = desk.host.stats(
+        tuple(word for name in ("t", "f") if name in given for word in (f"-{name}", given.text(name)))
+    )
+    if any(line.startswith(_UNKNOWN) for line in answer.splitlines()):
+        raise Wrong(answer)
+    yield answer
 
 
 COMMAND = Command(

@@ -28,6 +28,9 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     found = [pid for pid in _of_cgroups(given, desk) if pid not in named]
     if not named and not found:
         raise Wrong("which processes? -pid PID, -pids PID[,PID...] or -pid-cgroups DIRECTORY[,DIRECTORY...]")
+    if len(named) == 1 and not found:
+        yield from _of_process(given, desk, named[0], named=True)
+        return
     failed = 0
     for pid in [*found, *named]:
         try:
