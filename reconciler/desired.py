@@ -155,7 +155,7 @@ def _engine_task(
         return None, ()
     if mode is Mode.OBSERVE:
         config = config.measuring()
-    choice = tracking.choose(config.tracker, memory_class.on_missing_tracker, moves=config.moves(), features=features)
+    choice = tracking.choose(config, memory_class.on_missing_tracker, features)
     cgroups, pids = _scope(config, workload, features)
     problems = tuple(
         replace(problem, where=problem.where or f"class {memory_class.name}") for problem in choice.problems

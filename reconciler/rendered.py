@@ -5,6 +5,7 @@ ever followed through a link. The folder is 0700 and ours alone.
 """
 
 import dataclasses
+import mmap
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from reconciler.files import write_atomically
+from reconciler.memtierd import native
 from reconciler.model import Desired, DesiredWorkload, Workload
 
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
@@ -41,7 +43,8 @@ def config(wanted: DesiredWorkload) -> str:
         "memory": {str(knob): value for knob, value in wanted.knobs.items()},
     }
     if wanted.engine is not None:
-        document["engine"] = _plain(dataclasses.asdict(wanted.engine))
+        task = dataclasses.asdict(wanted.engine)
+        document["engine"] = _plain({**task, "config": native.mapping(wanted.engine.config, mmap.PAGESIZE)})
     return yaml.safe_dump(document, sort_keys=False)
 
 
