@@ -1,93 +1,78 @@
 """Parts of a configuration as the prompt gets them, one at a time: a policy, a tracker, a watcher, a mover, a routine.
 
-Each is read as if it stood in a file, so the prompt accepts what files accept and complains about the same things.
+Each is read as it is in a file, so the prompt accepts what files accept and complains about the same things.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from reconciler.documents import Document, Offset
-from reconciler.engineconfig import AgeConfig, EngineConfig, MoverConfig, RoutineConfig, TrackerConfig, WatcherConfig
-from reconciler.memtierd import config, native
+from reconciler.engineconfig import EngineConfig, MoverConfig, RoutineConfig, TrackerConfig, WatcherConfig
+from reconciler.memtierd import config, words
 from reconciler.memtierd.commands.command import Wrong
+from reconciler.memtierd.config import Found
+from reconciler.memtierd.words import Kind
 from reconciler.model import Problem, Severity
 
-_ANY_POLICY = {"name": "age", "config": {"intervalms": 5000}}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A configuration text, and what to call it in messages."""
+    """A configuration text, and the file that it is from ("" = the prompt)."""
 
     text: str
-    name: str  # of a file, or the flag
     page_size: int
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    config: EngineConfig
+class Draft(Generic[T]):
+    config: T
     notes: tuple[str, ...] = ()  # what was found that is no error
 
 
-def policy(name: str, source: Source) -> Draft:
-    return _read({"policy": {"name": name, "config": source.text}}, "/policy/config", source)
+def policy(name: str, source: Source) -> Draft[EngineConfig]:
+    return _named(words.POLICIES, EngineConfig, name, source)
 
 
-def tracker(name: str, source: Source) -> tuple[TrackerConfig, tuple[str, ...]]:
-    draft = _read(_with("tracker", {"name": name, "config": source.text}), "/policy/config/tracker/config", source)
-    return draft.config.tracker, draft.notes
+def tracker(name: str, source: Source) -> Draft[TrackerConfig]:
+    return _named(words.TRACKERS, TrackerConfig, name, source)
 
 
-def watcher(name: str, source: Source) -> tuple[WatcherConfig, tuple[str, ...]]:
-    pointer = "/policy/config/pidwatcher/config"
-    draft = _read(_with("pidwatcher", {"name": name, "config": source.text}), pointer, source)
-    return draft.config.watcher, draft.notes
+def watcher(name: str, source: Source) -> Draft[WatcherConfig]:
+    return _named(words.PIDWATCHERS, WatcherConfig, name, source)
 
 
-def mover(source: Source) -> tuple[MoverConfig, tuple[str, ...]]:
-    draft = _read(_with("mover", source.text), "/policy/config/mover", source)
-    return draft.config.mover, draft.notes
+def routine(name: str, source: Source) -> Draft[RoutineConfig]:
+    return _named(words.ROUTINES, RoutineConfig, name, source)
 
 
-def routine(name: str, source: Source) -> tuple[RoutineConfig | None, tuple[str, ...]]:
-    """None for a routine that does nothing."""
-    value = {"policy": _ANY_POLICY, "routines": [{"name": name, "config": source.text}]}
-    draft = _read(value, "/routines/0/config", source)
-    return next(iter(draft.config.routines), None), draft.notes
-
-
-def usual() -> EngineConfig:
-    """For showing one part: the other parts are as they are if nothing is said."""
-    return EngineConfig(policy=AgeConfig())
+def mover(source: Source) -> Draft[MoverConfig]:
+    return _checked(config.read_mover(source.text), MoverConfig, source)
 
 
 def show(value: Mapping[str, Any]) -> str:
-    """A part of `native.mapping` as the dump that it answers with."""
+    """A part as `native` has it, for -config-dump."""
     return json.dumps(value)
 
 
-def whole(made: EngineConfig, page_size: int) -> Mapping[str, Any]:
-    """A configuration as our own mapping."""
-    return native.mapping(made, page_size)
+def _named(kind: Kind, wanted: type[T], name: str, source: Source) -> Draft[T]:
+    return _checked(config.read_named(kind, name, source.text, source.page_size), wanted, source)
 
 
-def _with(key: str, value: Any) -> dict[str, Any]:
-    """A file in which only this part matters."""
-    return {"policy": {"name": "age", "config": {"intervalms": 5000, key: value}}}
+def _checked(found: Found[Any], wanted: type[T], source: Source) -> Draft[T]:
+    errors = [each for each in found.problems if each.severity is Severity.ERROR]
+    if errors:
+        raise Wrong("\n".join(_line(each, source) for each in errors))
+    if not isinstance(found.value, wanted):
+        raise Wrong("there is nothing in this configuration that does anything")
+    notes = [_line(each, source) for each in found.problems if each.severity is Severity.WARNING]
+    return Draft(config=found.value, notes=tuple(notes))
 
 
-def _read(value: dict[str, Any], pointer: str, source: Source) -> Draft:
-    texts = {pointer: Offset(pointer=pointer)}
-    found = config.read(Document(file=source.name, value=value, texts=texts), "", value, source.page_size)
-    if found.config is None:
-        raise Wrong("\n".join(_line(problem) for problem in found.problems if problem.severity is Severity.ERROR))
-    notes = [_line(problem) for problem in found.problems if problem.severity is not Severity.NOTE]
-    return Draft(config=found.config, notes=tuple(notes))
-
-
-def _line(problem: Problem) -> str:
+def _line(problem: Problem, source: Source) -> str:
+    file = f"{source.file}: " if source.file else ""
     hint = f" ({problem.hint})" if problem.hint else ""
-    return f"{problem.place()}: {problem.severity}: {problem.message}{hint}"
+    return f"{file}{problem.place()}: {problem.severity}: {problem.message}{hint}"

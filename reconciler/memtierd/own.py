@@ -109,7 +109,7 @@ class Own:
 
     def _tracker(self, config: EngineConfig) -> str:
         """The one that is named, or where this kernel lacks it the best that there is, which is said."""
-        choice = tracking.choose(config.tracker, OnMissingTracker.AUTO, self.features, moves=config.moves())
+        choice = tracking.choose(config, OnMissingTracker.AUTO, self.features)
         if not choice.tracker:
             raise ValueError("; ".join(f"{each.message} ({each.hint})" for each in choice.problems))
         for problem in choice.problems:

@@ -28,13 +28,13 @@ def source(given: Given, desk: Desk) -> Source | None:
         raise Wrong("-config and -config-file say the same thing twice")
     if "config-file" in given:
         path = given.text("config-file")
-        return Source(text=desk.host.read_file(path), name=path, page_size=size)
-    return Source(text=given.text("config"), name="-config", page_size=size) if "config" in given else None
+        return Source(text=desk.host.read_file(path), file=path, page_size=size)
+    return Source(text=given.text("config"), page_size=size) if "config" in given else None
 
 
 def names(kind: words.Kind) -> tuple[str, ...]:
     """All that can be made, in the order of -ls."""
-    return tuple(sorted({*kind.supported, *kind.later}))
+    return tuple(sorted(kind.names))
 
 
 def named(kind: str, name: str, known: tuple[str, ...]) -> str:

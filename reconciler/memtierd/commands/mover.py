@@ -19,9 +19,9 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     no_words(given)
     if "config" in given:
         making.changeable(given, desk, "config")
-        made, notes = drafts.mover(Source(text=given.text("config"), name="-config", page_size=desk.page_size))
-        yield from notes
-        desk.host.configure_mover(made)
+        draft = drafts.mover(Source(text=given.text("config"), page_size=desk.page_size))
+        yield from draft.notes
+        desk.host.configure_mover(draft.config)
     if "config-dump" in given:
         current = desk.host.mover_config()
         yield drafts.show({"IntervalMs": current.interval_ms, "Bandwidth": current.bandwidth_mib})

@@ -1,10 +1,9 @@
 """`pidwatcher`: who is there, told to the tracker or printed."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 
 from reconciler.engineconfig import WatcherConfig
-from reconciler.memtierd import drafts, words
+from reconciler.memtierd import drafts, native, words
 from reconciler.memtierd.commands import making, tracker
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk
@@ -31,8 +30,9 @@ def _make(given: Given, desk: Desk) -> Iterator[str]:
         desk.watcher, desk.watched, desk.listener = WatcherConfig(name=name), (), ""
         yield "pidwatcher created"
     if (source := making.source(given, desk)) is not None:
-        desk.watcher, notes = drafts.watcher(_watcher(desk).name, source)
-        yield from notes
+        draft = drafts.watcher(_watcher(desk).name, source)
+        yield from draft.notes
+        desk.watcher = draft.config
         yield "pidwatcher configured successfully"
     if "listener" in given:
         desk.listener = making.named("listener", given.text("listener"), LISTENERS)
@@ -40,7 +40,7 @@ def _make(given: Given, desk: Desk) -> Iterator[str]:
 
 def _use(given: Given, desk: Desk, watcher: WatcherConfig) -> Iterator[str]:
     if "config-dump" in given:
-        yield drafts.show(_dumped(watcher, desk))
+        yield drafts.show(native.watcher(watcher))
     if "stop" in given:
         desk.host.watch(None)
     if given.any_of("start", "poll") and desk.listener == "tracker":
@@ -79,12 +79,6 @@ def changes(before: tuple[int, ...], now: tuple[int, ...]) -> Iterator[str]:
 def go_list(pids: list[int] | tuple[int, ...]) -> str:
     """A list as memtierd prints it."""
     return f"[{' '.join(map(str, pids))}]"
-
-
-def _dumped(watcher: WatcherConfig, desk: Desk) -> Mapping[str, object]:
-    whole = drafts.whole(replace(drafts.usual(), watcher=watcher), desk.page_size)
-    found: Mapping[str, object] = whole["policy"]["config"].get("pidwatcher", {})
-    return found
 
 
 COMMAND = Command(

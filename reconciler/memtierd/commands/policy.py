@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from reconciler.engineconfig import POLICY_NAMES, EngineConfig
-from reconciler.memtierd import drafts
+from reconciler.memtierd import drafts, native
 from reconciler.memtierd.commands import making
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk
@@ -33,7 +33,7 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     if "start" in given:
         _start(desk, name)
     if "config-dump" in given:
-        yield drafts.show(drafts.whole(_config(desk, name), desk.page_size)["policy"].get("config", {}))
+        yield drafts.show(native.mapping(_config(desk, name), desk.page_size)["policy"].get("config", {}))
     if "stop" in given:
         desk.host.stop("policy")
         yield "policy stopped"
@@ -67,7 +67,7 @@ def _config(desk: Desk, name: str) -> EngineConfig:
     running = desk.host.config("policy")
     if not desk.policy and running is not None:
         return running
-    return drafts.policy(name, Source(text="", name="-config", page_size=desk.page_size)).config
+    return drafts.policy(name, Source(text="", page_size=desk.page_size)).config
 
 
 def _dump(desk: Desk, words: tuple[str, ...]) -> str:

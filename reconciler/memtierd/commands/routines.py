@@ -1,9 +1,8 @@
 """`routines`: make, start and stop routines: commands that are run again and again."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 
-from reconciler.memtierd import drafts, words
+from reconciler.memtierd import drafts, native, words
 from reconciler.memtierd.commands import making
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk, Routine
@@ -42,8 +41,9 @@ def _known(desk: Desk) -> list[Routine]:
 
 def _of_one(given: Given, desk: Desk, routine: Routine) -> Iterator[str]:
     if (source := making.source(given, desk)) is not None:
-        routine.config, notes = drafts.routine(routine.name, source)
-        yield from notes
+        draft = drafts.routine(routine.name, source)
+        yield from draft.notes
+        routine.config = draft.config
         if routine.running:
             desk.host.repeat(desk.routine, routine.config)
     if "start" in given:
@@ -52,21 +52,13 @@ def _of_one(given: Given, desk: Desk, routine: Routine) -> Iterator[str]:
         desk.host.repeat(desk.routine, routine.config)
         routine.running = True
     if "config-dump" in given:
-        yield drafts.show(_dumped(routine, desk))
+        yield drafts.show(native.routine(routine.config) if routine.config is not None else {})
     if "stop" in given:
         desk.host.repeat(desk.routine, None)
         routine.running = False
         yield f"routine {desk.routine} stopped"
     if "dump" in given:
         yield f'routine "{routine.name}": running={str(routine.running).lower()}'
-
-
-def _dumped(routine: Routine, desk: Desk) -> Mapping[str, object]:
-    if routine.config is None:
-        return {}
-    whole = drafts.whole(replace(drafts.usual(), routines=(routine.config,)), desk.page_size)
-    found: Mapping[str, object] = whole["routines"][0].get("config", {})
-    return found
 
 
 COMMAND = Command(

@@ -7,7 +7,7 @@ import numpy as np
 
 from reconciler.engine.regions import Regions, ends
 from reconciler.engineconfig import EngineConfig, StubConfig, TrackerConfig, WatcherConfig
-from reconciler.memtierd import drafts, flags, ranges, words
+from reconciler.memtierd import drafts, flags, native, ranges, words
 from reconciler.memtierd.commands import making
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk
@@ -62,12 +62,12 @@ def _own(desk: Desk) -> TrackerConfig:
 
 
 def _configure(desk: Desk, source: Source) -> Iterator[str]:
-    made, notes = drafts.tracker(_own(desk).name, source)
-    yield from notes
-    desk.tracker = made
+    draft = drafts.tracker(_own(desk).name, source)
+    yield from draft.notes
+    desk.tracker = draft.config
     running = desk.host.config("tracker")
     if desk.host.running("tracker") and running is not None:
-        desk.host.start("tracker", replace(running, tracker=made))
+        desk.host.start("tracker", replace(running, tracker=draft.config))
     yield "tracker configured successfully"
 
 
@@ -90,10 +90,8 @@ def _look(given: Given, desk: Desk) -> Iterator[str]:
 
 def _dumped(desk: Desk) -> Mapping[str, object]:
     policy = desk.host.config("policy")
-    config = policy if desk.tracker is None else replace(drafts.usual(), tracker=desk.tracker)
-    assert config is not None
-    found: Mapping[str, object] = drafts.whole(config, desk.page_size)["policy"]["config"]["tracker"]
-    return found
+    made = desk.tracker or (policy.tracker if policy is not None else TrackerConfig())
+    return native.tracker(made, desk.page_size)
 
 
 def _session(desk: Desk) -> Tracking:
