@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.memtierd.console import Console
+from tests.cli.node import Node
 from tests.engine.fake_process import FakeKernel, FakeProcess
 from tests.prompt.fake_host import FakeHost
 
@@ -45,3 +46,10 @@ def prompt(tmp_path: Path) -> Prompt:
     kernel.add(process.swapped(40, 48).present(60, 64, bits=1 << 61))
     host = FakeHost(kernel)
     return Prompt(host, Console(host))
+
+
+@pytest.fixture
+def node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Node:
+    for folder in ("state", "run"):
+        (tmp_path / folder).mkdir()
+    return Node(tmp_path, capsys)
