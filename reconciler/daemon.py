@@ -21,6 +21,7 @@ from reconciler.engine.node import NODE
 from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
+from reconciler.memtierd.resident import Chosen, Prompts, Resident
 from reconciler.model import EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
@@ -210,6 +211,18 @@ class Daemon:
             raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
         return dataclasses.asdict(self.engine.accessed(workload, limits))
 
+    def held(self) -> Mapping[str, str]:
+        """The workload that tracks each process, by process id."""
+        return {str(pid): workload for pid, workload in self.engine.held().items()}
+
+    def _resident(self, workload: str) -> Resident:
+        """Who answers the prompt; LookupError for a workload that is not there."""
+        rows = {row.id: row.class_name for row in self.report.workloads}
+        if workload and workload not in rows:
+            raise LookupError(f"no workload {workload} is here")
+        chosen = Chosen(id=workload, class_name=rows.get(workload, ""))
+        return Resident(self.places.tree, lambda: self.features, self.engine, chosen)
+
     def _routine_output(self, workload: str, text: str) -> None:
         if workload == NODE:
             rendered.append(rendered.node_output(self.places.state_dir), text)
@@ -226,6 +239,7 @@ class Daemon:
             status=self.status,
             accessed=self.accessed,
             wake=self.loop.wake,
+            prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
         )
         ours = ("status.json", "control.sock")
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)

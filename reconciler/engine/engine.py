@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler import logfmt
-from reconciler.engine import processes
+from reconciler.engine import claims, processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bells import Bells
 from reconciler.engine.bucket import Bucket
@@ -78,6 +78,7 @@ class Engine:
         errands: Errands | None = None,
         bells: Bells | None = None,
         kdamonds: Kdamonds | None = None,
+        foreign: Callable[[int], str] = claims.not_taken,
         workers: int = 2,
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
@@ -97,7 +98,7 @@ class Engine:
             epoch=clock(),
             output=_one_at_a_time(output),
             target=target,
-            claims=Claims(processes.sharing(tree, same_memory)),
+            claims=Claims(processes.sharing(tree, same_memory), foreign),
             bells=bells or Bells(tree),
             hurry=self.scheduler.hurry,
             console=console,
@@ -143,6 +144,10 @@ class Engine:
     def session(self, workload: str) -> Session | None:
         with self._lock:
             return self._sessions.get(workload)
+
+    def held(self) -> dict[int, str]:
+        """Whose each process is, by process id, among the loops of this engine."""
+        return self._around.claims.held()
 
     def accessed(self, workload: str, limits: Sequence[float]) -> AccessedTable:
         """Empty for a workload that has no loop."""
