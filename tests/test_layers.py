@@ -31,6 +31,10 @@ PURE = {
     "reconciler.engine.accessed",
     "reconciler.engine.policies",
     "reconciler.engine.regions",
+    "reconciler.exerciser.score",
+    "reconciler.exerciser.settings",
+    "reconciler.exerciser.truth",
+    "reconciler.exerciser.windows",
     "reconciler.memtierd",
 }
 EFFECTS = {

@@ -36,6 +36,7 @@ VERBS = {
     "daemon": "the reconciler itself, in the foreground",
     "nri": "the plugin that the container runtime talks to",
     "demo": "the main job on this machine, within a minute",
+    "exercise": "uses memory as told, and says exactly which: ground truth for trackers",
 }
 EPILOG = """\
 exit status:
