@@ -19,6 +19,17 @@ class KnobReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgeBin:
+    """An amount of memory without addresses: pages of a cgroup on a node that were last used so long ago."""
+
+    cgroup: str  # below the cgroup v2 mount
+    node: int
+    age_ms: int  # at least
+    anon_pages: int
+    file_pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReport:
     """Figures of one tracking loop since it started."""
 
@@ -37,6 +48,7 @@ class EngineReport:
     brake: str = ""  # why page-out is stopped now; "" = it is not
     error: str = ""  # why the loop ended or cannot work
     notes: tuple[str, ...] = ()
+    amounts: tuple[AgeBin, ...] = ()  # from MGLRU, where it is asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,14 +46,14 @@ class PageIdle:
         self._flags.close()
 
     def accessed(self, pages: Pages) -> tuple[NDArray[np.bool_], Pages]:
-        """For each page whether it was accessed, and the pages (heads) that carry those marks: mark them again."""
+        """For each page whether it was accessed; of those that were, the page (head) that carries the mark."""
         found = ~self._idle(pages)
         heads, on_lru = self._heads(pages[found])
         others = heads != pages[found]
         truly = on_lru.copy()
         truly[others] &= ~self._idle(heads[others])
         found[found] = truly
-        return found, np.unique(heads[truly])
+        return found, heads[truly]
 
     def mark(self, pages: Pages) -> None:
         """Mark pages idle; marks on tails and on pages off the lists are ignored by the kernel."""

@@ -48,6 +48,13 @@ class Runs:
         mask = ((self.categories & np.uint64(wanted)) == wanted) & ((self.categories & np.uint64(without)) == 0)
         return Runs(start=self.start[mask], end=self.end[mask], categories=self.categories[mask])
 
+    def between(self, low: np.uint64, high: np.uint64) -> "Runs":
+        """Those that reach into [low, high), whole; a view, not a copy."""
+        first = np.searchsorted(self.end, low, side="right")
+        last = np.searchsorted(self.start, high, side="left")
+        rows = slice(int(first), int(last))
+        return Runs(start=self.start[rows], end=self.end[rows], categories=self.categories[rows])
+
 
 class Pagemap:
     """An open pagemap. It belongs to the memory that the process had when it was opened."""
@@ -85,7 +92,7 @@ class Pagemap:
         """Runs by the ioctl; `Unsupported` or `Rejected` where the kernel has no PAGEMAP_SCAN or no such category."""
         found, at = [], start
         while at < end:
-            runs, at = self._scan_some(at, end, _SAID | (IS_SOFT_DIRTY if dirty else 0))
+            runs, at = self._scan_some(at, end, _SAID | (IS_SOFT_DIRTY | IS_HUGE if dirty else 0))
             found.append(runs)
         return _runs(np.concatenate(found) if found else np.empty(0, _REGION))
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from reconciler.engine import regions
 from reconciler.engine.policies.policy import View
 from reconciler.engine.regions import Regions
+from reconciler.report import AgeBin
 
 Looked = tuple[Regions, int]  # with the time of the last look
 ALL = 0  # stands for all processes together
@@ -38,6 +39,21 @@ class AccessedRow:
 class AccessedTable:
     rows: tuple[AccessedRow, ...] = ()
     tracker: str = ""
+    amounts: tuple[AgeBin, ...] = ()  # how much memory is how old, from MGLRU: without addresses, and page-exact
+
+    def amount_lines(self, page_size: int) -> list[str]:
+        """A table of its own, youngest first: cgroups and nodes added up where they are equally old."""
+        sums: dict[int, list[int]] = {}
+        for each in self.amounts:
+            row = sums.setdefault(each.age_ms, [0, 0])
+            row[0] += each.anon_pages
+            row[1] += each.file_pages
+        head = "lastaccs>=[s]  anon[pages]  file[pages]   mem[G]"
+        rows = [
+            f"{age / 1000:13.3f} {anon:12d} {file:12d} {(anon + file) * page_size / (1 << 30):8.3f}"
+            for age, (anon, file) in sorted(sums.items())
+        ]
+        return ["table: amounts of memory by time since last access (MGLRU)", head, *rows] if rows else []
 
     def text(self) -> str:
         """Exactly memtierd's table."""

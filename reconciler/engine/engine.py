@@ -19,16 +19,28 @@ from reconciler.engine.mover import Target
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
 from reconciler.engine.surroundings import Surroundings
+from reconciler.engine.trackers.finder import Finder
 from reconciler.engine.trackers.idlepage import IdlePage
+from reconciler.engine.trackers.mglru import Mglru
+from reconciler.engine.trackers.multi import Multi
 from reconciler.engine.trackers.referenced import Referenced
 from reconciler.engine.trackers.softdirty import SoftDirty
+from reconciler.engine.trackers.stub import Stub
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import EngineSettings, EngineTask, Features
 from reconciler.report import EngineReport
 from sysfs import advise, kcmp
 from sysfs.tree import Tree
 
-TRACKERS: Makers = {"idlepage": IdlePage, "referenced": Referenced, "softdirty": SoftDirty}
+TRACKERS: Makers = {
+    "finder": Finder,
+    "idlepage": IdlePage,
+    "mglru": Mglru,
+    "multi": Multi,
+    "referenced": Referenced,
+    "softdirty": SoftDirty,
+    "stub": Stub,
+}
 _BUDGET_BURST_S = 10.0  # a rest of this long may be spent at once
 
 _log = logging.getLogger("ebbtide.engine")
@@ -103,6 +115,10 @@ class Engine:
         with self._lock:
             session, dead = self._sessions.get(workload), self._dead.get(workload)
         return session.report() if session is not None else dead
+
+    def session(self, workload: str) -> Session | None:
+        with self._lock:
+            return self._sessions.get(workload)
 
     def accessed(self, workload: str, limits: Sequence[float]) -> AccessedTable:
         """Empty for a workload that has no loop."""

@@ -7,6 +7,7 @@ read: columns and counters are replaced as wholes, and a report sums up what is 
 import logging
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from reconciler.engine import accessed, processes, regions, routines
@@ -15,11 +16,14 @@ from reconciler.engine.members import Members
 from reconciler.engine.moving import Moving
 from reconciler.engine.policies import age
 from reconciler.engine.processes import Process, Surveyor
+from reconciler.engine.recording import Recording
+from reconciler.engine.regions import Regions
 from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
-from reconciler.engine.trackers.tracker import Means, Tracker
+from reconciler.engine.trackers.beside import Beside
+from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES, Means, Tracker
 from reconciler.model import EngineTask
-from reconciler.report import EngineReport
+from reconciler.report import AgeBin, EngineReport
 from sysfs.errors import Gone, KernelError
 from sysfs.maps import Kind
 
@@ -48,6 +52,8 @@ class Session:
         self._tracker: Tracker | None = None
         self._members = Members(task, around.tree, around.claims)
         self._scans = 0
+        self._amounts: tuple[AgeBin, ...] = ()
+        self._raw, self._reset = Recording(), False
         self._scan_seconds = 0.0
         self._stretched = 0.0
         self._unmarked = ""
@@ -83,6 +89,7 @@ class Session:
             brake=self._moving.brake,
             error=self._error(),
             notes=self._notes(known),
+            amounts=self._amounts,
         )
 
     def dump_policy(self, words: tuple[str, ...]) -> str:
@@ -91,7 +98,21 @@ class Session:
 
     def accessed(self, limits: tuple[float, ...]) -> AccessedTable:
         looked = {pid: (each.regions, each.looked) for pid, each in dict(self._members.known).items()}
-        return accessed.table(looked, limits, self.page_size, self.task.tracker)
+        if self.task.tracker in WITHOUT_ADDRESSES:
+            looked = {}
+        return replace(accessed.table(looked, limits, self.page_size, self.task.tracker), amounts=self._amounts)
+
+    def counters(self) -> Mapping[int, Regions]:
+        """By pid: the columns `accesses` and `writes` count since they were reset."""
+        return {pid: each.regions for pid, each in dict(self._members.known).items()}
+
+    def reset_counters(self) -> None:
+        """They begin again before the next look."""
+        self._reset = True
+
+    def record(self, word: str) -> str:
+        """The answer to the prompt's `tracker -dump raw WORD`."""
+        return self._raw.answer(word)
 
     @property
     def page_size(self) -> int:
@@ -140,6 +161,9 @@ class Session:
             finally:
                 self._busy.release()
 
+    def _knows_amounts(self) -> bool:
+        return self._around.features.works("mglru") and self._around.features.works("cgroup2")
+
     def _means(self) -> Means:
         return Means(
             tree=self._around.tree,
@@ -157,7 +181,10 @@ class Session:
     def _armed(self) -> Tracker:
         """The tracker, made when it is first needed: opening its files may fail, and that ends the loop."""
         if self._tracker is None:
-            self._tracker = self._around.trackers[self.task.tracker](self._means())
+            means = self._means()
+            self._tracker = self._around.trackers[self.task.tracker](means)
+            if (self.task.config.tracker.name, self.task.tracker) == ("auto", "damon") and self._knows_amounts():
+                self._tracker = Beside(self._tracker, means)
         return self._tracker
 
     # -- whose memory ------------------------------------------------------------------------------------------------
@@ -183,14 +210,22 @@ class Session:
 
     def _scan(self) -> None:
         tracker, begin = self._armed(), self._around.clock()
+        self._begin_counters()
         for pid, known in list(self._members.known.items()):
             if self._stopped:
                 return
             self._members.guarded(pid, partial(self._look, tracker, known))
         self._finish(tracker)
+        self._amounts = tracker.amounts()
         self._scans += 1
         self._scan_seconds = self._around.clock() - begin
         self._moving.looked(self._members, self.deciseconds())
+
+    def _begin_counters(self) -> None:
+        if self._reset:
+            self._reset = False
+            for known in self._members.known.values():
+                known.regions = regions.reset(known.regions)
 
     def _finish(self, tracker: Tracker) -> None:
         """What it could not mark is as if it had been accessed: that errs on the safe side."""
@@ -208,7 +243,8 @@ class Session:
             self._refresh(known)
         seen = tracker.look(known)
         known.looked = self.deciseconds()
-        known.regions = regions.look(known.regions, (seen.accesses, seen.writes), known.looked)
+        self._raw.add(known, seen)
+        known.regions = regions.look(known.regions, seen.accessed, (seen.accesses, seen.writes), known.looked)
         if seen.unused is not None:
             known.regions = regions.vouched(known.regions, seen.unused, known.looked)
         present = known.regions["present"]
@@ -224,6 +260,7 @@ class Session:
         if not self._moving.wanted():
             return
         self._moving.decide(self._members, self.deciseconds())
+        self._reset = self._reset or self._moving.policy.resets
         self._move_at = self._around.clock() if self._moving.pending() else NEVER
 
     def _move(self) -> None:

@@ -25,7 +25,9 @@ def columns(ranges: Ranges) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 def cut(mappings: Ranges, populated: Ranges, kind: int = ANON) -> Regions:
     start, end = columns(mappings)
-    return regions.cut((start, end, np.full(len(start), kind, np.uint8)), columns(populated), WINDOW, PAGE)
+    pieces = list(regions.windows(*regions.union(*columns(populated)), SIZE, most=2))
+    windows = np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
+    return regions.cut((start, end, np.full(len(start), kind, np.uint8)), windows, WINDOW, PAGE)
 
 
 def spans(table: Regions) -> Ranges:
@@ -59,6 +61,19 @@ def test_a_region_takes_40_bytes() -> None:
 )
 def test_cut(mappings: Ranges, populated: Ranges, expected: Ranges) -> None:
     assert spans(cut(mappings, populated)) == expected
+
+
+RANGES = st.lists(st.tuples(st.integers(0, 99), st.integers(1, 9)).map(lambda pair: (pair[0], sum(pair))), max_size=9)
+
+
+@given(RANGES, st.integers(1, 9), st.integers(1, 5))
+def test_windows_of_any_ranges_are_those_that_they_touch(ranges: Ranges, size: int, most: int) -> None:
+    start, end = u64([low for low, _ in ranges]), u64([high for _, high in ranges])
+    pieces = [piece.tolist() for piece in regions.windows(*regions.union(start, end), size, most)]
+    touched = {at // size * size for low, high in ranges for at in range(low, high)}
+
+    assert [window for piece in pieces for window in piece] == sorted(touched)
+    assert all(0 < len(piece) <= most for piece in pieces)
 
 
 @given(st.lists(st.integers(0, 60), unique=True, max_size=20), st.lists(st.integers(0, 64), min_size=1, max_size=9))
@@ -139,12 +154,33 @@ def test_a_mapping_that_is_completely_swapped_out_still_counts() -> None:
 
 def test_looks_are_remembered_and_an_access_forgives() -> None:
     table = rows({"history": 0b101, "tries": 3}, {"history": 0b101, "tries": 3})
-    seen = regions.look(table, (np.array([3, 0], np.uint32), np.array([1, 0], np.uint32)), 8)
+    seen = regions.look(table, np.array([True, False]), (np.array([3, 0], np.uint32), np.array([1, 0], np.uint32)), 8)
 
     assert seen["history"].tolist() == [0b1011, 0b1010]
     assert seen["rested"].tolist() == [0, 8]
     assert (seen["accesses"].tolist(), seen["writes"].tolist()) == ([3, 0], [1, 0])
     assert (seen["changed"].tolist(), seen["tries"].tolist()) == ([8, 0], [0, 3])
+
+
+def test_the_kernel_vouches_only_for_times_before_we_looked() -> None:
+    table = rows(
+        {"history": 0b1111_1111_1111_1100, "changed": 50},  # new when it was found, and two empty looks
+        {"history": 0b0000_0000_0000_0100, "changed": 50},  # we saw it accessed ourselves
+        {"history": 0b1111_1111_1111_1100, "changed": 50},
+        {"history": 0b1111_1111_1111_1100, "changed": 5},
+    )
+    seen = regions.vouched(table, np.array([90, 90, 0, 90], np.uint32), 100)
+
+    assert seen["changed"].tolist() == [10, 50, 50, 5]
+    assert regions.vouched(table, np.array([900, 0, 0, 0], np.uint32), 100)["changed"][0] == 0
+
+
+def test_counters_stop_at_their_largest_value_and_begin_again() -> None:
+    many = np.array([0xFFFF_0000], np.uint32)
+    table = regions.look(rows({"accesses": 9}), np.array([True]), (many, many), 8)
+
+    assert (table["accesses"].tolist(), table["writes"].tolist()) == ([0xFFFF], [0xFFFF])
+    assert regions.reset(table)["accesses"].tolist() == [0]
 
 
 def test_spans_join_neighbours() -> None:

@@ -67,9 +67,17 @@ class Move:
 class Policy(Protocol):
     """`observe` is called once an interval, `moves` after it and whenever a look or a brake may have changed them."""
 
-    note: str  # what a reader of its results must know, "" if nothing
-    resets: bool  # wants the columns `accesses` and `writes` to count from one decision to the next
-    locates: bool  # wants Seat.on_node
+    @property
+    def note(self) -> str:
+        """What a reader of its results must know, "" if nothing."""
+
+    @property
+    def resets(self) -> bool:
+        """Whether it wants the columns `accesses` and `writes` to count from one decision to the next."""
+
+    @property
+    def locates(self) -> bool:
+        """Whether it wants Seat.on_node."""
 
     def observe(self, view: View) -> None: ...
 

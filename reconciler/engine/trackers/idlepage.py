@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from reconciler.engine import regions
 from reconciler.engine.processes import Process
-from reconciler.engine.trackers.tracker import AgeBin, Means, Seen, limited, nothing
+from reconciler.engine.trackers.tracker import Means, Seen, limited, nothing
+from reconciler.report import AgeBin
 from sysfs import pagemap
 from sysfs.errors import Refused
 from sysfs.page_idle import PageIdle, Pages
@@ -44,8 +45,9 @@ class IdlePage:
         for addresses, frames in self._frames(known):
             found, heads = self._idle.accessed(frames)
             owners = np.searchsorted(known.regions["start"], addresses[found], side="right") - 1
-            pages += np.bincount(owners, minlength=len(pages))
-            used.append(heads)
+            first = np.append(True, (heads[1:] != heads[:-1]) | (owners[1:] != owners[:-1]))[: len(heads)]
+            pages += np.bincount(owners[first], minlength=len(pages))  # a huge page counts once in a region
+            used.append(np.unique(heads))
             if sum(len(some) for some in used) > _MOST_REMEMBERED:
                 self._idle.mark(np.concatenate(used))
                 used = []

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from reconciler.engine import regions
 from reconciler.engine.processes import Process
 from reconciler.engine.regions import Regions
-from reconciler.engine.trackers.tracker import AgeBin, Means, Seen, counts, nothing
+from reconciler.engine.trackers.tracker import Means, Seen, counts, nothing
+from reconciler.report import AgeBin
 from sysfs import clear_refs, smaps
 
 

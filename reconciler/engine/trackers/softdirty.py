@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 from reconciler.engine import regions
 from reconciler.engine.processes import Process
-from reconciler.engine.trackers.tracker import AgeBin, Means, Seen, limited, nothing
+from reconciler.engine.trackers.tracker import Means, Seen, limited, nothing
+from reconciler.report import AgeBin
 from sysfs import clear_refs
-from sysfs.pagemap import IS_SOFT_DIRTY
+from sysfs.pagemap import IS_HUGE, IS_SOFT_DIRTY, Runs
 
 
 class SoftDirty:
@@ -29,9 +30,13 @@ class SoftDirty:
     def look(self, known: Process) -> Seen:
         runs = self._surveyor.runs(known, lambda opened, start, end: opened.scan(start, end, dirty=True))
         clear_refs.clear(self._tree, known.pid, clear_refs.SOFT_DIRTY)
-        written = runs.having(IS_SOFT_DIRTY)
-        pages = regions.count(written.start, written.end, known.regions, self._surveyor.page_size)
+        pages = self._count(known, runs.having(IS_SOFT_DIRTY, IS_HUGE))
+        huge = self._count(known, runs.having(IS_SOFT_DIRTY | IS_HUGE))
+        pages += -(-huge // (self._surveyor.page_size // 8))  # a huge page has one bit, and counts once
         return Seen(accesses=nothing(len(pages)), writes=limited(pages, self._most))
+
+    def _count(self, known: Process, runs: Runs) -> regions.Counts:
+        return regions.count(runs.start, runs.end, known.regions, self._surveyor.page_size)
 
     def finish(self) -> None:
         """Nothing is left to do."""

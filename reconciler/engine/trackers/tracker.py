@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engineconfig import TrackerConfig
 from reconciler.model import Features
+from reconciler.report import AgeBin
 from sysfs.tree import Tree
 
 Counts = NDArray[np.uint32]
+WITHOUT_ADDRESSES = frozenset({"mglru", "stub"})  # of their looks nobody may conclude that a region is idle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,22 +24,12 @@ class Seen:
     accesses: Counts  # pages or samples that were accessed, as the tracker counts
     writes: Counts  # the same for what can only have been written
     unused: Counts | None = None  # deciseconds without access that the kernel vouches for, 0 = nothing known
+    held: NDArray[np.bool_] | None = None  # regions that count as used, though nothing new was seen of them
 
     @property
     def accessed(self) -> NDArray[np.bool_]:
         result: NDArray[np.bool_] = (self.accesses > 0) | (self.writes > 0)
-        return result
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgeBin:
-    """An amount of memory without addresses: pages of a cgroup on a node that were last used so long ago."""
-
-    cgroup: str
-    node: int
-    age_ms: int  # at least
-    anon_pages: int
-    file_pages: int
+        return result if self.held is None else result | self.held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +46,9 @@ class Means:
 
 
 class Tracker(Protocol):
-    note: str  # what a reader of its results must know, "" if nothing
+    @property
+    def note(self) -> str:
+        """What a reader of its results must know, "" if nothing."""
 
     def roster(self, known: Mapping[int, Process]) -> None:
         """Who is tracked from now on, by pid; called after each watch, before anybody is looked at."""
