@@ -16,14 +16,16 @@ class Boot:
     """One machine, and what it is to tell."""
 
     suite: str = "trixie"
-    test_kernel: bool = False
+    kernel: str = ""  # as `vm run --kernel` has it
     stories: tuple[str, ...] = ("",)
     marker: str = ""
 
     def machine(self) -> boot.Machine:
+        chosen = kernel.named(self.kernel)
         return boot.Machine(
             suite=self.suite,
-            kernel=kernel.idlepage() if self.test_kernel else None,
+            kernel=chosen.image if chosen else None,
+            initrd=chosen.initrd if chosen else None,
             nodes=topology.parse(NODES, "0-1=20", cpus=2),
             src=kernel.REPOSITORY,
             timeout=TIMEOUT,
@@ -35,11 +37,11 @@ class Boot:
 
 
 SMOKE = {
-    "idle-page-kernel": Boot(test_kernel=True, marker="smoke"),
+    "idle-page-kernel": Boot(kernel="idlepage", marker="smoke"),
     "debian-kernel": Boot(stories=("story_main.py",), marker="smoke"),
 }
 FULL = {
-    "idle-page-kernel-rest": Boot(test_kernel=True, marker="not smoke"),
+    "idle-page-kernel-rest": Boot(kernel="idlepage", marker="not smoke"),
     "debian-kernel-rest": Boot(marker="not smoke"),
     "forky": Boot(suite="forky"),
 }
