@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from reconciler.engine.regions import Addresses, covered
 
+Span = tuple[float, float]
+"""Two times, monotonic seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranges:
@@ -138,10 +141,14 @@ def interval(row: dict[str, object]) -> Interval:
     )
 
 
-def between(intervals: Iterable[Interval], pid: int, begin: float, end: float, *, kinds: str = "rw") -> Truth:
-    """What was touched in that time; `kinds` "w" for a tracker that sees writes only."""
-    mine = [each for each in intervals if each.pid == pid and each.end > begin and each.begin < end]
-    whole = [each for each in mine if each.begin >= begin and each.end <= end]
+def during(lines: Iterable[Interval], pid: int, surely: Span, possibly: Span, *, kinds: str = "rw") -> Truth:
+    """What was touched in those times; `kinds` "w" for a tracker that sees writes only.
+
+    `surely`: from the end of the last look to the beginning of this one; `possibly`: from the beginning of the last to
+    the end of this.
+    """
+    mine = [each for each in lines if each.pid == pid and each.end > possibly[0] and each.begin < possibly[1]]
+    whole = [each for each in mine if each.begin >= surely[0] and each.end <= surely[1]]
     return Truth(
         sure=union(touched(each, kinds) for each in whole),
         possible=union(touched(each, kinds) for each in mine),

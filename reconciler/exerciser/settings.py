@@ -187,10 +187,10 @@ OURS = {
 }
 FLAGS = MEME | OURS
 
-_HOT = {"bs": "256M", "brs": "64M", "bws": "64M", "bri": "100ms", "bwi": "100ms", "brc": "0", "bwc": "1"}
-_MOVE = {"brod": "64M", "bwod": "64M", "move-every": "10s"}
-_GROW = {"bs": "128M", "grow": "16M/2s", "bro": "64M", "bwo": "64M", "brod": "16M", "bwod": "16M", "move-every": "2s"}
-_STRIPES = {"brs": "256M", "bws": "256M", "stripes": "64k/256k"}
+_HOT = {"bs": "64M", "brs": "16M", "bws": "16M", "bri": "200ms", "bwi": "200ms", "brc": "0", "bwc": "1"}
+_MOVE = {"brod": "16M", "bwod": "16M", "move-every": "10s"}
+_GROW = {"bs": "32M", "grow": "4M/2s", "bro": "16M", "bwo": "16M", "brod": "4M", "bwod": "4M", "move-every": "2s"}
+_STRIPES = {"brs": "64M", "bws": "64M", "stripes": "64k/256k"}
 _NONE: dict[str, str] = {}
 SCENARIOS = {
     "static": _HOT,

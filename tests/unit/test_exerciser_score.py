@@ -102,19 +102,24 @@ LINES = [
 
 
 @pytest.mark.parametrize(
-    ("begin", "end", "kinds", "sure", "possible"),
+    ("surely", "possibly", "kinds", "sure", "possible"),
     [
-        (1, 3, "rw", [(0, 20)], [(0, 20)]),
-        (1, 3, "w", [(10, 20)], [(10, 20)]),
-        (1, 3, "r", [(0, 10)], [(0, 10)]),
-        (1.5, 3.5, "rw", [(10, 20)], [(0, 30)]),
-        (2.1, 2.2, "rw", [], [(10, 20)]),
-        (7, 8, "rw", [], []),
+        ((1, 3), (1, 3), "rw", [(0, 20)], [(0, 20)]),
+        ((1, 3), (1, 3), "w", [(10, 20)], [(10, 20)]),
+        ((1, 3), (1, 3), "r", [(0, 10)], [(0, 10)]),
+        ((1.5, 3.5), (1.5, 3.5), "rw", [(10, 20)], [(0, 30)]),
+        ((1, 2), (0.5, 3.5), "rw", [(0, 10)], [(0, 100)]),
+        ((2.1, 2.2), (2.1, 2.2), "rw", [], [(10, 20)]),
+        ((7, 8), (7, 8), "rw", [], []),
     ],
 )
 def test_a_line_that_is_partly_in_the_time_is_possible(
-    begin: float, end: float, kinds: str, sure: list[tuple[int, int]], possible: list[tuple[int, int]]
+    surely: score.Span,
+    possibly: score.Span,
+    kinds: str,
+    sure: list[tuple[int, int]],
+    possible: list[tuple[int, int]],
 ) -> None:
-    found = score.between(score.read(LINES), 1, begin, end, kinds=kinds)
+    found = score.during(score.read(LINES), 1, surely, possibly, kinds=kinds)
 
     assert (pairs(found.sure), pairs(found.possible)) == (sure, possible)
