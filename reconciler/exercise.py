@@ -5,7 +5,8 @@ so that a container can be given it. Ranges lie in one reservation, 2 MiB aligne
 because the kernel merges neighbours of equal permissions into one VMA. One JSON line says where everything is; then
 the hot ranges are touched, every page of them, until --seconds are over or somebody ends it. It measures nothing but
 this, when it is asked to: with --tally it looks which pages of a hot range are missing just before it touches them.
-Nobody else can see that: a page that was taken is back within a tenth of a second.
+Nobody else can see that: a page that was taken is back within a tenth of a second. `reconciler/exerciser`, which does
+much more and is not one file, maps and touches memory with what is here.
 
 Roles: idle (filled once), write, read (touched for ever); file-cold, file-hot (shared read-only file mappings, synced).
 Pages hold random bytes, so that no compressed swap makes them look cheaper than they are.
@@ -20,8 +21,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import NoReturn
 
 ALIGN = 2 << 20
 PAGE = mmap.PAGESIZE
@@ -35,6 +38,7 @@ RESIDENT = bytes(range(1, 256, 2))  # mincore's bytes with the lowest bit
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
 
@@ -99,16 +103,19 @@ def checked(address: int | None) -> int:
 
 
 def reserve(size: int) -> int:
-    """Address space without memory, 2 MiB aligned."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
-    address = checked(libc.mmap(None, size + ALIGN, 0, flags, -1, 0))
-    return -(-address // ALIGN) * ALIGN
+    """Address space without memory."""
+    return checked(libc.mmap(None, size, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))
+
+
+def aligned(size: int) -> int:
+    """An address or a size, rounded up to whole huge pages."""
+    return -(-size // ALIGN) * ALIGN
 
 
 def place(all_wanted: list[Wanted]) -> list[Range]:
     """Where each range goes: aligned, with at least one PROT_NONE gap of 2 MiB before the next."""
-    spans = [-(-each.size // ALIGN) * ALIGN + ALIGN for each in all_wanted]
-    address = reserve(sum(spans) + ALIGN) + ALIGN
+    spans = [aligned(each.size) + ALIGN for each in all_wanted]
+    address = aligned(reserve(sum(spans) + 2 * ALIGN)) + ALIGN
     ranges = []
     for each, span in zip(all_wanted, spans, strict=True):
         ranges.append(Range(each.role, address, address + each.size, each.path))
@@ -116,16 +123,17 @@ def place(all_wanted: list[Wanted]) -> list[Range]:
     return ranges
 
 
-def view(area: Range) -> memoryview:
-    return memoryview((ctypes.c_char * (area.end - area.start)).from_address(area.start)).cast("B")
+def view(start: int, end: int) -> memoryview:
+    return memoryview((ctypes.c_char * (end - start)).from_address(start)).cast("B")
 
 
-def map_anonymous(area: Range, advice: int | None) -> None:
+def map_anonymous(start: int, end: int, advice: int | None) -> None:
+    """In the place of what is mapped there, filled with random bytes."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
-    checked(libc.mmap(area.start, area.end - area.start, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0))
+    checked(libc.mmap(start, end - start, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0))
     if advice is not None:
-        libc.madvise(area.start, area.end - area.start, advice)
-    pages = view(area)
+        libc.madvise(start, end - start, advice)
+    pages = view(start, end)
     for offset, block in blocks(len(pages)):
         pages[offset : offset + len(block)] = block
 
@@ -148,21 +156,29 @@ def make_file(path: str, size: int) -> bool:
     return True
 
 
-def map_file(area: Range) -> None:
-    descriptor = os.open(area.path, os.O_RDONLY)
-    flags = mmap.MAP_SHARED | MAP_FIXED
-    checked(libc.mmap(area.start, area.end - area.start, mmap.PROT_READ, flags, descriptor, 0))
-    os.close(descriptor)
-    touch(area)
+def map_file(path: str, start: int, end: int, *, writable: bool = False) -> None:
+    """Shared, in the place of what is mapped there."""
+    descriptor = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    try:
+        checked(libc.mmap(start, end - start, protection, mmap.MAP_SHARED | MAP_FIXED, descriptor, 0))
+    finally:
+        os.close(descriptor)
+    read_pages(start, end)
+
+
+def read_pages(start: int, end: int) -> None:
+    """One byte of every page, in one C loop."""
+    bytes(view(start, end)[::PAGE])
+
+
+def write_pages(start: int, end: int) -> None:
+    pages = view(start, end)[::PAGE]
+    pages[:] = bytes([time.monotonic_ns() & 0xFF]) * len(pages)
 
 
 def touch(area: Range) -> None:
-    """One byte of every page, in one C loop."""
-    pages = view(area)[::PAGE]
-    if area.role == "write":
-        pages[:] = bytes([time.monotonic_ns() & 0xFF]) * len(pages)
-    else:
-        bytes(pages)
+    (write_pages if area.role == "write" else read_pages)(area.start, area.end)
 
 
 def absent_bytes(area: Range) -> int:
@@ -209,15 +225,28 @@ def exercise(tally: Tally, rate: float, seconds: float) -> None:
         time.sleep(max(min(now + 1 / rate, end) - time.monotonic(), 0))
 
 
-def fork_children(count: int) -> list[int]:
-    """Children that share every private page until somebody writes it; they end with us."""
+def fork_children(count: int, act: Callable[[], object] = signal.pause) -> list[int]:
+    """Children that share every private page until somebody writes it; they end with us, or when `act` does."""
     children = []
     for _ in range(count):
         if not (child := os.fork()):
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            signal.pause()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # what there is to clean up is the parent's
+            live(act)
         children.append(child)
     return children
+
+
+def live(act: Callable[[], object]) -> NoReturn:
+    """A child's life; what goes wrong in it is told, and nothing of the parent's is run."""
+    code = 1
+    try:
+        act()
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        os._exit(code)
 
 
 def prepare(options: argparse.Namespace, made: list[str]) -> list[Range]:
@@ -226,9 +255,9 @@ def prepare(options: argparse.Namespace, made: list[str]) -> list[Range]:
     ranges = place(everything)
     for area in ranges:
         if area.path:
-            map_file(area)
+            map_file(area.path, area.start, area.end)
         else:
-            map_anonymous(area, ADVICE.get(options.hugepages))
+            map_anonymous(area.start, area.end, ADVICE.get(options.hugepages))
     return ranges
 
 

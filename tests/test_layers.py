@@ -39,6 +39,10 @@ PURE = {
     "reconciler.engine.heatmap",
     "reconciler.engine.policies",
     "reconciler.engine.regions",
+    "reconciler.exerciser.score",
+    "reconciler.exerciser.settings",
+    "reconciler.exerciser.truth",
+    "reconciler.exerciser.windows",
     "reconciler.memtierd",
 }
 EFFECTS = {

@@ -38,6 +38,7 @@ VERBS = {
     "memtierd": "memtierd's command line and prompt, with an engine of its own",
     "nri": "the plugin that the container runtime talks to",
     "demo": "the main job on this machine, within a minute",
+    "exercise": "uses memory as told, and says exactly which: ground truth for trackers",
 }
 EPILOG = """\
 exit status:

@@ -71,6 +71,11 @@ def show_document(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
+def show_line(document: str) -> None:
+    """The same for JSON that comes line by line."""
+    print(document, flush=True)
+
+
 def shown(line: str) -> str:
     """A line as the terminal gets it."""
     return "\x1b[".join(clean(part) for part in line.split(_INK))

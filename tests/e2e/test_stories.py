@@ -1,10 +1,11 @@
 """Start machines and have them tell their stories (guest/story_*.py); what a machine prints is shown as it comes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.machine import boot, kernel, topology
+from tests.e2e.machine import boot, image, kernel, topology
 
 GUEST = "/src/tests/e2e/guest"
 TIMEOUT = 1800
@@ -16,14 +17,16 @@ class Boot:
     """One machine, and what it is to tell."""
 
     suite: str = "trixie"
-    test_kernel: bool = False
+    kernel: str = ""  # as `vm run --kernel` has it
     stories: tuple[str, ...] = ("",)
     marker: str = ""
 
     def machine(self) -> boot.Machine:
+        chosen = kernel.named(self.kernel)
         return boot.Machine(
             suite=self.suite,
-            kernel=kernel.idlepage() if self.test_kernel else None,
+            kernel=chosen.image if chosen else None,
+            initrd=chosen.initrd if chosen else None,
             nodes=topology.parse(NODES, "0-1=20", cpus=2),
             src=kernel.REPOSITORY,
             timeout=TIMEOUT,
@@ -35,13 +38,16 @@ class Boot:
 
 
 SMOKE = {
-    "idle-page-kernel": Boot(test_kernel=True, marker="smoke"),
+    "idle-page-kernel": Boot(kernel="idlepage", marker="smoke"),
     "debian-kernel": Boot(stories=("story_main.py",), marker="smoke"),
 }
 FULL = {
-    "idle-page-kernel-rest": Boot(test_kernel=True, marker="not smoke"),
-    "debian-kernel-rest": Boot(marker="not smoke"),
-    "forky": Boot(suite="forky"),
+    "idle-page-kernel-rest": Boot(kernel="idlepage", marker="not smoke and not trackers"),
+    "debian-kernel-rest": Boot(marker="not smoke and not trackers"),
+    "forky": Boot(suite="forky", marker="not trackers"),
+}
+TRACKERS = {
+    name: Boot(kernel=name, stories=("story_trackers.py",)) for name in ("idlepage", "6.1", "6.12", "6.18", "7.0", "7")
 }
 
 
@@ -56,5 +62,14 @@ def test_full(name: str) -> None:
     tell(FULL[name])
 
 
-def tell(about: Boot) -> None:
-    assert boot.run(about.machine(), about.command()) == 0, "a story failed: its output is above"
+@pytest.mark.parametrize("name", TRACKERS)
+def test_trackers(name: str) -> None:
+    """What they measured stays, for tests/e2e/tables; what a run before it left is no part of it."""
+    out = image.CACHE / "out" / f"trackers-{name}"
+    (out / "trackers.jsonl").unlink(missing_ok=True)
+    print(f"vm: results will be in {out}/trackers.jsonl")
+    tell(TRACKERS[name], out)
+
+
+def tell(about: Boot, out: Path | None = None) -> None:
+    assert boot.run(about.machine(), about.command(), out) == 0, "a story failed: its output is above"

@@ -1,13 +1,16 @@
-"""Which kernel a machine boots: the suite's own, or ours with idle page tracking, which Debian's kernels leave out."""
+"""Which kernel a machine boots: the suite's own, Debian's of another version, or ours with idle page tracking, which
+Debian's kernels leave out.
+"""
 
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.machine import image
+from tests.e2e.machine import debian, image
 
 HERE = Path(__file__).resolve().parents[1] / "kernel"
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -25,6 +28,17 @@ BUILD_NEEDS = [
     "xz-utils",
     "curl",
 ]
+
+
+def named(name: str | None) -> debian.Kernel | None:
+    """None or "" = the suite's own, `idlepage` = ours, a version = Debian's newest of it, else a file."""
+    if not name:
+        return None
+    if name == "idlepage":
+        return debian.Kernel(image=idlepage(), initrd=None)
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", name):
+        return debian.kernel(name)
+    return debian.Kernel(image=Path(name), initrd=None)
 
 
 def idlepage() -> Path:

@@ -49,10 +49,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def described(args: argparse.Namespace) -> boot.Machine:
+    chosen = kernel.named(args.kernel)
     return boot.Machine(
         suite=args.suite,
-        kernel=kernel.idlepage() if args.kernel == "idlepage" else args.kernel and Path(args.kernel),
-        initrd=args.initrd,
+        kernel=chosen.image if chosen else None,
+        initrd=args.initrd or (chosen.initrd if chosen else None),
         cpus=args.cpus,
         nodes=topology.parse(args.numa, args.distances, args.cpus),
         append=args.append,
@@ -75,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--suite", default="trixie", choices=image.SUITES)
-    verb.add_argument("--kernel", help="'idlepage' (our test kernel) or a bzImage with its drivers built in")
+    verb.add_argument(
+        "--kernel", help="'idlepage' (our test kernel), a version (Debian's 6.1, 6.12, ...), or a bzImage"
+    )
     verb.add_argument("--initrd", type=Path, help="the initrd that goes with --kernel, if it needs one")
     verb.add_argument("--cpus", type=int, default=2)
     verb.add_argument("--numa", default="2048,1024", help="MiB[:CPUS] of each node (default 2048,1024: all CPUs on 0)")

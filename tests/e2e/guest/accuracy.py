@@ -1,0 +1,227 @@
+"""How right a tracker is: the engine looks at exercisers, and what it saw is held against what they wrote down."""
+
+import mmap
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from reconciler.engine import regions
+from reconciler.engine.engine import TRACKERS, Engine
+from reconciler.engine.processes import Process
+from reconciler.engine.trackers.tracker import Means, Seen, Tracker
+from reconciler.engineconfig import EngineConfig, StubConfig, TrackerConfig, WatcherConfig
+from reconciler.exerciser import score, settings
+from reconciler.exerciser.score import Interval, Ranges, Score, Span
+from reconciler.model import EngineSettings, EngineTask, Features
+from reconciler.report import AgeBin
+from sysfs.tree import Tree
+from tests.e2e.guest import poll
+
+PAGE = mmap.PAGESIZE
+CGROUPS = Path("/sys/fs/cgroup")
+LOOK_MS = 3000
+LOOKS = 6  # after the first, which sees that memory was filled
+TRUTH = "500ms"
+COMMAND = ("python3", "-m", "reconciler", "exercise")
+COARSE_PAGES, FINE_PAGES = 512, 16  # of a region: a huge page; no more than a stripe
+CONTROL, IDLE = "nothing", ("-bs", "4M", "-brc", "0", "-bwc", "0")
+KINDS = {"write": ("-brc", "0", "-bwc", "1"), "read": ("-brc", "1", "-bwc", "0")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one look at one process claims, about which time."""
+
+    pid: int
+    surely: Span
+    possibly: Span
+    claimed: Ranges
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """What one round claims of a cgroup, without addresses: bytes that were used since the last round."""
+
+    surely: Span
+    possibly: Span
+    claimed: int
+
+
+class Watched:
+    """A tracker whose every look is kept. It is what the engine runs; only its answers are copied."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker, self.note = tracker, tracker.note
+        self.evidence: list[Evidence] = []
+        self.amounts_seen: list[Amount] = []
+        self._last: dict[int, Span] = {}  # of the last look at each pid: when it began, and its round ended
+        self._round: Span = (time.monotonic(), time.monotonic())
+
+    def roster(self, known: Mapping[int, Process]) -> None:
+        self._tracker.roster(known)
+
+    def begin(self, known: Process) -> None:
+        begun = time.monotonic()
+        self._tracker.begin(known)
+        self._last[known.pid] = begun, time.monotonic()
+
+    def look(self, known: Process) -> Seen:
+        last, begun = self._last[known.pid], time.monotonic()
+        seen = self._tracker.look(known)
+        done, used = time.monotonic(), known.regions[seen.accessed]
+        claimed = score.ranges(used["start"], regions.ends(used, PAGE))
+        self.evidence.append(
+            Evidence(pid=known.pid, surely=(last[1], begun), possibly=(last[0], done), claimed=claimed)
+        )
+        self._last[known.pid] = begun, done
+        return seen
+
+    def finish(self) -> None:
+        begun, last = time.monotonic(), self._round
+        self._tracker.finish()
+        done = time.monotonic()
+        self._last = {pid: (span[0], done) for pid, span in self._last.items()}
+        pages = sum(each.anon_pages for each in self._tracker.amounts() if each.age_ms == 0)
+        self.amounts_seen.append(Amount(surely=(last[1], begun), possibly=(last[0], done), claimed=pages * PAGE))
+        self._round = begun, done
+
+    def amounts(self) -> tuple[AgeBin, ...]:
+        return self._tracker.amounts()
+
+    def close(self) -> None:
+        self._tracker.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class Subject:
+    """An exerciser in a cgroup of its own."""
+
+    name: str
+    cgroup: Path
+    truth: Path
+    process: subprocess.Popen[bytes]
+    watched: list[Watched] = field(default_factory=list)
+
+    def lines(self) -> list[Interval]:
+        with self.truth.open(encoding="ascii") as file:
+            return score.read(file)
+
+    def has_begun(self) -> bool:
+        assert self.process.poll() is None, f"{self.name} has ended"
+        return self.truth.exists() and self.truth.stat().st_size > 0
+
+    def told_until(self) -> float:
+        """By the exerciser itself; its children may have ended."""
+        return max(line.end for line in self.lines() if line.pid == self.process.pid)
+
+    def rounds(self) -> int:
+        return len(self.amounts())
+
+    def slowest_s(self) -> float:
+        """From one round to the next; a machine that cannot keep up says so here."""
+        return max(each.possibly[1] - each.surely[0] for each in self.amounts())
+
+    def amounts(self) -> list[Amount]:
+        return [each for watched in self.watched for each in watched.amounts_seen]
+
+
+@contextmanager
+def subject(name: str, folder: Path, *words: str) -> Iterator[Subject]:
+    cgroup = CGROUPS / f"exercise-{name}"
+    cgroup.mkdir()
+    truth = folder / f"{name}.jsonl"
+    command = [*COMMAND, *words, "-truth", str(truth), "-interval", TRUTH, "-ttl", "1h"]
+    within = ["sh", "-c", f'echo $$ > {cgroup}/cgroup.procs; exec "$@"', "sh", *command]
+    with subprocess.Popen(within, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield Subject(name=name, cgroup=cgroup, truth=truth, process=process)
+        finally:
+            process.terminate()
+            process.wait()
+    poll.until(f"{cgroup.name} is empty", lambda: not (cgroup / "cgroup.procs").read_text(encoding="ascii"))
+    cgroup.rmdir()
+
+
+@contextmanager
+def subjects(kind: str) -> Iterator[list[Subject]]:
+    """One for each scenario, and one that does nothing; their memory is filled."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        words = {name: ("-scenario", name, *KINDS[kind]) for name in settings.SCENARIOS} | {CONTROL: IDLE}
+        started = [stack.enter_context(subject(name, Path(folder), *some)) for name, some in words.items()]
+        for each in started:
+            poll.until(f"{each.name} has filled its memory", each.has_begun, seconds=300, pause=0.2)
+        yield started
+
+
+def watch(some: list[Subject], tracker: TrackerConfig, features: Features) -> None:
+    """The engine's own loop on each of them, until there are enough looks."""
+    by_cgroup = {str(each.cgroup): each for each in some}
+
+    def make(means: Means) -> Watched:
+        made = Watched(TRACKERS[tracker.name](means))
+        by_cgroup[means.directories()[0]].watched.append(made)
+        return made
+
+    engine = Engine(
+        Tree("/"), features, EngineSettings(cpu_percent=100), print, trackers={**TRACKERS, tracker.name: make}
+    )
+    for each in some:
+        engine.start(task(each, regions_of(each.name, tracker)))
+    try:
+        poll.until(f"{tracker.name} has looked", lambda: all(each.rounds() > LOOKS for each in some), seconds=300)
+    finally:
+        errors = {each.name: report.error for each in some if (report := engine.report(each.name)) and report.error}
+        engine.close()
+    assert errors == {}
+    now = time.monotonic()
+    poll.until("the truth is complete", lambda: all(each.told_until() > now for each in some), pause=0.2)
+
+
+def regions_of(name: str, tracker: TrackerConfig) -> TrackerConfig:
+    pages = FINE_PAGES if name == "stripes" else COARSE_PAGES
+    children = tuple(replace(child, pages_in_region=pages, scan_interval_ms=LOOK_MS) for child in tracker.trackers)
+    changed = replace(tracker, pages_in_region=pages, trackers=children)
+    return replace(changed, scan_interval_ms=LOOK_MS, regions_update_ms=0)
+
+
+def task(about: Subject, tracker: TrackerConfig) -> EngineTask:
+    config = EngineConfig(policy=StubConfig(), tracker=tracker, watcher=WatcherConfig(interval_ms=1000))
+    return EngineTask(workload=about.name, config=config, tracker=tracker.name, cgroups=(str(about.cgroup),))
+
+
+# -- judgement -------------------------------------------------------------------------------------------------------
+
+
+def by_address(about: Subject, granule: int) -> Score:
+    """All looks but the first at each process."""
+    lines, total, seen = about.lines(), score.NOTHING, set[int]()
+    for each in (each for watched in about.watched for each in watched.evidence):
+        if each.pid in seen and any(line.pid == each.pid for line in lines):
+            truth = score.during(lines, each.pid, each.surely, each.possibly)
+            total += score.score(each.claimed, truth, granule)
+        seen.add(each.pid)
+    return total
+
+
+def by_amount(about: Subject, control: Subject, *, shared: bool) -> Score:
+    """Of trackers that know no addresses, less what a Python that does nothing uses; `shared`: forked pages are one."""
+    lines, total = about.lines(), score.NOTHING
+    for each, less in zip(about.amounts()[1:], control.amounts()[1:], strict=False):
+        claimed = max(each.claimed - less.claimed, 0)
+        sure, possible = (hot_bytes(lines, span, shared=shared, whole=whole) for span, whole in spans(each))
+        total += Score(claimed=claimed, right=min(claimed, possible), hot=sure, found=min(claimed, sure))
+    return total
+
+
+def spans(amount: Amount) -> tuple[tuple[Span, bool], tuple[Span, bool]]:
+    return (amount.surely, True), (amount.possibly, False)
+
+
+def hot_bytes(lines: list[Interval], span: Span, *, shared: bool, whole: bool) -> int:
+    truths = [score.during(lines, pid, span, span) for pid in {line.pid for line in lines}]
+    touched = [truth.sure if whole else truth.possible for truth in truths]
+    return score.union(touched).size if shared else sum(each.size for each in touched)

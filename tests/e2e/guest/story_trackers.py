@@ -1,0 +1,120 @@
+"""How right each tracker is, in each scenario of the exerciser: precision and recall of hot bytes, on this kernel.
+
+What a mechanism cannot do is in `LIMITS`, with the reason; everything else must reach 0.95. One JSON line for each case
+goes to /out/trackers.jsonl, of which `tests/e2e/tables` makes the table of docs/trackers.md.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from reconciler import tracking
+from reconciler.engine.engine import TRACKERS
+from reconciler.engineconfig import TrackerConfig
+from reconciler.exerciser import settings
+from reconciler.model import Features
+from sysfs import probe
+from sysfs.tree import Tree
+from tests.e2e.guest import accuracy
+
+pytestmark = pytest.mark.trackers
+
+RESULTS = Path("/out/trackers.jsonl")
+ENOUGH = 0.95
+BLIND = {"finder", "stub"}  # see no accesses at all
+CONFIGS = {
+    "multi": TrackerConfig(name="multi", trackers=(TrackerConfig(name="softdirty"), TrackerConfig(name="referenced")))
+}
+LRU_GEN = Path("/sys/kernel/mm/lru_gen/enabled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Why a tracker need not be right there; empty words stand for all."""
+
+    tracker: str
+    metric: str  # "precision" or "recall"
+    why: str
+    scenario: str = ""
+    kind: str = ""
+
+    def holds(self, tracker: str, scenario: str, kind: str) -> bool:
+        return self.tracker == tracker and self.scenario in {"", scenario} and self.kind in {"", kind}
+
+
+LIMITS = (
+    Limit(tracker="softdirty", kind="read", metric="recall", why="reads leave no trace"),
+    Limit(tracker="referenced", metric="precision", why="counts a mapping as a whole"),
+    Limit(tracker="multi", metric="precision", why="as its part referenced"),
+)
+
+
+def names() -> list[str]:
+    """Parameters are made before anything runs: which of them work here is asked in the story."""
+    return [name for name in TRACKERS if name not in BLIND]
+
+
+@cache
+def features() -> Features:
+    if LRU_GEN.exists():
+        LRU_GEN.write_text("y", encoding="ascii")  # 6.1 leaves it off
+    return probe.features(Tree("/"))
+
+
+@cache
+def measured(tracker: str, kind: str) -> dict[str, dict[str, object]]:
+    """All scenarios at once: they do not disturb each other, two trackers would."""
+    print(f"\n--- {tracker}, {kind}", flush=True)
+    config = CONFIGS.get(tracker, TrackerConfig(name=tracker))
+    with accuracy.subjects(kind) as subjects:
+        accuracy.watch(subjects, config, features())
+        found = {each.name: result(tracker, kind, each, subjects[-1]) for each in subjects[:-1]}
+    with RESULTS.open("a", encoding="ascii") as file:
+        file.writelines(json.dumps(each) + "\n" for each in found.values())
+    return found
+
+
+def result(tracker: str, kind: str, about: accuracy.Subject, control: accuracy.Subject) -> dict[str, object]:
+    pages = accuracy.regions_of(about.name, TrackerConfig(name=tracker)).pages_in_region
+    if tracker == "mglru":
+        by_region = by_page = accuracy.by_amount(about, control, shared=kind == "read")
+    else:
+        by_region, by_page = (accuracy.by_address(about, granule * accuracy.PAGE) for granule in (pages, 1))
+    return {
+        "kernel": os.uname().release,
+        "tracker": tracker,
+        "scenario": about.name,
+        "kind": kind,
+        "region_bytes": pages * accuracy.PAGE,
+        "looks": about.rounds() - 1,
+        "slowest_s": round(about.slowest_s(), 1),
+        "precision": by_region.precision,
+        "recall": by_region.recall,
+        "page_precision": by_page.precision,
+        "page_recall": by_page.recall,
+        "claimed_bytes": by_region.claimed,
+        "hot_bytes": by_region.hot,
+        "limits": {each.metric: each.why for each in LIMITS if each.holds(tracker, about.name, kind)},
+    }
+
+
+@pytest.mark.parametrize("scenario", settings.SCENARIOS)
+@pytest.mark.parametrize("kind", accuracy.KINDS)
+@pytest.mark.parametrize("tracker", names())
+def test_hot_memory_is_found(tracker: str, kind: str, scenario: str) -> None:
+    if lacking := tracking.missing(tracker, features()) if tracker in tracking.NEEDS else ():
+        pytest.skip(f"this kernel lacks {', '.join(lacking)}")
+    found = measured(tracker, kind)[scenario]
+    print(
+        f"  {scenario}: precision {found['precision']:.3f} recall {found['recall']:.3f} {found['slowest_s']} s",
+        flush=True,
+    )
+    limits = found["limits"]
+    assert isinstance(limits, dict)
+    assert found["hot_bytes"]
+    for metric in {"precision", "recall"} - set(limits):
+        assert float(str(found[metric])) >= ENOUGH, metric

@@ -1,0 +1,70 @@
+"""The table of docs/trackers.md, from what `guest/story_trackers.py` has measured on one kernel after the other."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+BEGIN, END = "<!-- measured: tests/e2e/tables writes what follows -->", "<!-- end of what was measured -->"
+Result = dict[str, Any]
+
+
+def results(lines: Iterable[str]) -> list[Result]:
+    """The last measurement of each case counts."""
+    found: dict[tuple[str, ...], Result] = {}
+    for line in lines:
+        row = json.loads(line)
+        found[version(row["kernel"]), row["tracker"], row["scenario"], row["kind"]] = row
+    return list(found.values())
+
+
+def version(kernel: str) -> str:
+    """`6.12`, or `6.12-idlepage` for a kernel of our own."""
+    release = re.match(r"(\d+\.\d+)", kernel)
+    assert release, kernel
+    return release[1] + ("-idlepage" if "idlepage" in kernel else "")
+
+
+def document(found: Sequence[Result]) -> str:
+    """One table for each tracker: a row a scenario, a column a kernel."""
+    trackers = sorted({row["tracker"] for row in found})
+    return "\n\n".join(section(tracker, [row for row in found if row["tracker"] == tracker]) for tracker in trackers)
+
+
+def section(tracker: str, found: Sequence[Result]) -> str:
+    kernels = sorted({version(row["kernel"]) for row in found}, key=natural)
+    cells = {(row["scenario"], row["kind"], version(row["kernel"])): cell(row) for row in found}
+    cases = dict.fromkeys((row["scenario"], row["kind"]) for row in found)
+    lines = [f"### {tracker}", "", line(["hot memory", *kernels]), line(["---"] * (1 + len(kernels)))]
+    for scenario, kind in cases:
+        measured = [cells.get((scenario, kind, kernel), "") for kernel in kernels]
+        lines.append(line([f"{scenario}, {'read' if kind == 'read' else 'written'}", *measured]))
+    return "\n".join([*lines, *reasons(found)])
+
+
+def cell(row: Result) -> str:
+    """Precision / recall by region; an asterisk: a limit of the mechanism."""
+    marks = {metric: "*" if metric in row["limits"] else "" for metric in ("precision", "recall")}
+    return " / ".join(f"{row[metric]:.2f}{mark}" for metric, mark in marks.items())
+
+
+def reasons(found: Sequence[Result]) -> list[str]:
+    limits = sorted({(metric, why) for row in found for metric, why in row["limits"].items()})
+    return ["", *(f"\\* {metric}: {why}." for metric, why in limits)] if limits else []
+
+
+def line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def natural(text: str) -> list[int | str]:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+
+
+def put(text: str, tables: str) -> str:
+    """The document with the tables between its two marks."""
+    head, mark, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (mark and end):
+        raise ValueError(f"the document lacks a line {END if mark else BEGIN}")
+    return f"{head}{BEGIN}\n\n{tables}\n\n{END}{tail}"
