@@ -92,6 +92,10 @@ class WatcherConfig:
     source: Self | None = None  # of filter
     filters: tuple[FilterConfig, ...] = ()  # of filter: a process that passes one of them
 
+    def leaf(self) -> "WatcherConfig":
+        """What finds processes in the first place: below filters, which only pick from them."""
+        return self if self.name != "filter" else (self.source or WatcherConfig()).leaf()
+
 
 # -- policies --------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from reconciler.memtierd import native
 from reconciler.model import Desired, DesiredWorkload, Workload
 
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
-BY_ID = ".id"  # beside namespaces, whose names never begin with a dot
+BY_ID, NODE = ".id", ".node"  # beside namespaces, whose names never begin with a dot
 LARGEST_OUTPUT = 1 << 20  # bytes; the older half goes when it is reached
 
 
@@ -72,9 +72,18 @@ class Rendered:
         }
 
 
+def node_output(state_dir: Path) -> Path:
+    """Where the output of the node's routines is."""
+    return state_dir / "rendered" / NODE / "output"
+
+
 def append_output(state_dir: Path, workload: Workload, text: str) -> None:
     """Add a routine's output to the workload's file, keeping its size bounded."""
-    path = folder(state_dir, workload) / "output"
+    append(folder(state_dir, workload) / "output", text)
+
+
+def append(path: Path, text: str) -> None:
+    """Add to a file; the older half goes when it has become too large."""
     try:
         before = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

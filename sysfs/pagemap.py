@@ -48,6 +48,13 @@ class Runs:
         mask = ((self.categories & np.uint64(wanted)) == wanted) & ((self.categories & np.uint64(without)) == 0)
         return Runs(start=self.start[mask], end=self.end[mask], categories=self.categories[mask])
 
+    def between(self, low: np.uint64, high: np.uint64) -> "Runs":
+        """Those that reach into [low, high), whole; a view, not a copy."""
+        first = np.searchsorted(self.end, low, side="right")
+        last = np.searchsorted(self.start, high, side="left")
+        rows = slice(int(first), int(last))
+        return Runs(start=self.start[rows], end=self.end[rows], categories=self.categories[rows])
+
 
 class Pagemap:
     """An open pagemap. It belongs to the memory that the process had when it was opened."""

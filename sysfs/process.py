@@ -70,9 +70,16 @@ def _stat(tree: Tree, pid: int) -> tuple[str, list[str]]:
     return head.partition("(")[2], fields
 
 
+def program(tree: Tree, pid: int) -> str:
+    """Path of its program file, as the process sees it; `Gone` for kernel threads and zombies, which have none.
+
+    Without the kernel's mark for a file that was replaced, as package upgrades do under running daemons.
+    """
+    return tree.link(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+
+
 def _exe(tree: Tree, pid: int) -> str:
-    """Without the kernel's mark for a file that was replaced, as package upgrades do under running daemons."""
     try:
-        return tree.link(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+        return program(tree, pid)
     except KernelError:
         return ""

@@ -8,7 +8,7 @@ from reconciler import classfiles, logs, state
 from reconciler.cli import options
 from reconciler.cli.failure import Exit, Failure
 from reconciler.gather import Places
-from sysfs import process
+from sysfs import allocator, process
 from sysfs.tree import Tree
 
 
@@ -21,6 +21,7 @@ def run(args: argparse.Namespace) -> int:
     from reconciler.daemon import Daemon  # numpy and gRPC are not needed to say `daemon --help`
 
     process.name_ourselves("ebbtide")
+    allocator.return_large_blocks()
     logs.show_stacks()
     logs.start({"": logging.WARNING, "ebbtide": logging.DEBUG if args.verbose else logging.INFO})
     try:

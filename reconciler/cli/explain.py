@@ -143,7 +143,10 @@ def _engine_lines(engine: dict[str, Any] | None) -> list[str]:
         ("tracker", f"{engine['tracker']}{asked}: {_spelled(tracker.get('config', {}))}"),
         ("mover", _spelled(mover)),
         *routines,
-        ("scope", ", ".join([*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])])),
+        (
+            "scope",
+            ", ".join([*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])]) or "as its pidwatcher finds",
+        ),
     ]
     return ["", *(f"  {key:7} {text.strip(' :;')}" for key, text in facts)]
 

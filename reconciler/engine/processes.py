@@ -20,6 +20,7 @@ from sysfs.pagemap import IS_FILE, IS_PRESENT, IS_SWAPPED, IS_ZERO, Pagemap, Run
 from sysfs.tree import Tree
 
 _HOST_READ_S = 10.0
+_PIECE = 1 << 13  # windows that are surveyed at a time
 
 
 @dataclass(slots=True)
@@ -105,14 +106,38 @@ class Surveyor:
         self._host, self._host_read = maps.NO_DEVICES, float("-inf")
 
     def refresh(self, known: Process, now: float, deciseconds: int) -> int:
-        """New columns that keep what was known; returns pages that came back though we had paged them out."""
+        """New columns that keep what was known; returns pages that came back though we had paged them out.
+
+        A piece at a time: what is needed in between, several times the columns themselves, stays small.
+        """
         known.mapped = self._mapped(known, now)
         runs = self._runs(known)
-        new = self._cut(known, runs)
-        aged = regions.carry(known.regions, new, deciseconds, self.page_size)
-        filled, back = regions.populate(aged, self._counts(runs, aged), int(Kind.ANON), deciseconds)
-        known.regions, known.refreshed = regions.holds_something(filled), now
+        start, end = self._populated(known, runs)
+        size, filled, back = self._window * self.page_size, 0, 0
+        table = np.empty(regions.most_windows(start, end, size) + len(known.mapped), regions.REGION)
+        for windows in regions.windows(start, end, size, _PIECE):
+            piece, more = self._of_windows(known, runs, windows, deciseconds)
+            table[filled : filled + len(piece)] = piece
+            filled, back = filled + len(piece), back + more
+        known.regions, known.refreshed = table[:filled], now
         return back
+
+    def _of_windows(
+        self, known: Process, runs: Runs, windows: regions.Addresses, deciseconds: int
+    ) -> tuple[Regions, int]:
+        low, high = windows[0], windows[-1] + np.uint64(self._window * self.page_size)
+        mapped, runs = known.mapped, runs.between(low, high)
+        new = regions.cut((mapped.start, mapped.end, mapped.kind), windows, self._window, self.page_size)
+        first, last = np.searchsorted(known.regions["start"], [low, high])
+        aged = regions.carry(known.regions[first:last], new, deciseconds, self.page_size)
+        filled, back = regions.populate(aged, self._counts(runs, aged), int(Kind.ANON), deciseconds)
+        return regions.holds_something(filled), back
+
+    def _populated(self, known: Process, runs: Runs) -> tuple[regions.Addresses, regions.Addresses]:
+        """Where there are pages, or have been."""
+        sent = known.regions[known.regions["out"] > 0]
+        start = np.concatenate((runs.start, sent["start"]))
+        return regions.union(start, np.concatenate((runs.end, regions.ends(sent, self.page_size))))
 
     def _mapped(self, known: Process, now: float) -> Maps:
         if now - self._host_read >= _HOST_READ_S:
@@ -120,12 +145,6 @@ class Surveyor:
         found = maps.read(self.tree, known.pid, self._host | maps.devices(self.tree, known.pid))
         mask = np.isin(found.kind, self._kinds)
         return Maps(start=found.start[mask], end=found.end[mask], offset=found.offset[mask], kind=found.kind[mask])
-
-    def _cut(self, known: Process, runs: Runs) -> Regions:
-        mapped, sent = known.mapped, known.regions[known.regions["out"] > 0]
-        start = np.concatenate((runs.start, sent["start"]))
-        end = np.concatenate((runs.end, regions.ends(sent, self.page_size)))
-        return regions.cut((mapped.start, mapped.end, mapped.kind), (start, end), self._window, self.page_size)
 
     def _counts(self, runs: Runs, mine: Regions) -> tuple[regions.Counts, regions.Counts]:
         """Present and swapped pages; a mapping's own kind of page only: no untouched file page of a data segment."""

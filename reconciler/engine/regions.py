@@ -7,6 +7,8 @@ of 2 MiB lies in one region. Only windows that hold pages are regions: what was 
 Times are deciseconds since the engine started.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,14 +79,10 @@ def count(run_start: Addresses, run_end: Addresses, regions: Regions, page_size:
 
 
 def cut(
-    mappings: tuple[Addresses, Addresses, NDArray[np.uint8]],
-    populated: tuple[Addresses, Addresses],
-    window_pages: int,
-    page_size: int,
+    mappings: tuple[Addresses, Addresses, NDArray[np.uint8]], windows: Addresses, window_pages: int, page_size: int
 ) -> Regions:
-    """Regions of all windows that hold pages, or did (`populated`: sorted disjoint ranges), clipped to mappings."""
+    """Regions of these windows (addresses in ascending order), clipped to mappings (sorted, disjoint)."""
     start, end, kind = mappings
-    windows = _windows(*populated, window_pages * page_size)
     low, high = windows, windows + np.uint64(window_pages * page_size)
     first = np.searchsorted(end, low, side="right")
     number = np.searchsorted(start, high, side="left") - first
@@ -97,11 +95,35 @@ def cut(
     return table
 
 
-def _windows(start: Addresses, end: Addresses, size: int) -> Addresses:
-    """Addresses of the grid's windows that the ranges touch."""
-    first, last = start // np.uint64(size), (end - np.uint64(1)) // np.uint64(size)
-    _, step = _pairs(first.astype(np.int64), (last - first + np.uint64(1)).astype(np.int64))
-    return np.unique(step.astype(np.uint64)) * np.uint64(size)
+def most_windows(start: Addresses, end: Addresses, size: int) -> int:
+    """At least as many as `windows` gives."""
+    return int(((end - np.uint64(1)) // np.uint64(size) - start // np.uint64(size)).sum()) + len(start)
+
+
+def windows(start: Addresses, end: Addresses, size: int, most: int) -> Iterator[Addresses]:
+    """The grid's windows that the ranges (sorted, disjoint) touch, in ascending order, at most so many at a time."""
+    first = start // np.uint64(size)
+    number = ((end - np.uint64(1)) // np.uint64(size) - first).astype(np.int64) + 1
+    upto = np.cumsum(number)
+    after = -1  # ranges may share a window
+    for at in range(0, int(upto[-1]) if len(upto) else 0, most):
+        index = np.arange(at, min(at + most, int(upto[-1])))
+        owner = np.searchsorted(upto, index, side="right")
+        found = np.unique(first[owner].astype(np.int64) + index - (upto - number)[owner])
+        found = found[found > after]
+        if len(found):
+            after = int(found[-1])
+            yield found.astype(np.uint64) * np.uint64(size)
+
+
+def union(start: Addresses, end: Addresses) -> tuple[Addresses, Addresses]:
+    """The same addresses as sorted disjoint ranges."""
+    if not len(start):
+        return start, end
+    order = np.argsort(start, kind="stable")
+    start, reach = start[order], np.maximum.accumulate(end[order])
+    head = np.flatnonzero(np.append(True, start[1:] > reach[:-1]))
+    return start[head], reach[np.append(head[1:], len(start)) - 1]
 
 
 def _pairs(first: NDArray[np.int64], number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,7 +8,9 @@ import pytest
 from reconciler.engine import processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.processes import Surveyor
+from reconciler.engine.trackers.beside import Beside
 from reconciler.engine.trackers.mglru import Mglru
+from reconciler.engine.trackers.stub import Stub
 from reconciler.engine.trackers.tracker import Means
 from reconciler.engineconfig import TrackerConfig
 from reconciler.model import Features
@@ -102,18 +104,19 @@ def test_aging_gives_up_on_an_endless_race_and_on_a_cgroup_that_is_gone(tree: Lr
         mglru.age(tree, wanted)
 
 
-def tracker(tree: Tree) -> Mglru:
-    surveyor = Surveyor(tree, frozenset({1}), 512, 4096, scan=False)
-    return Mglru(
-        Means(
-            tree=tree,
-            surveyor=surveyor,
-            config=TrackerConfig(name="mglru"),
-            features=Features(kernel="fake", page_size=4096, cgroup_mount="/cg"),
-            clock=lambda: 0.0,
-            directories=lambda: ("/cg/shop/db 1",),
-        )
+def means(tree: Tree) -> Means:
+    return Means(
+        tree=tree,
+        surveyor=Surveyor(tree, frozenset({1}), 512, 4096, scan=False),
+        config=TrackerConfig(name="mglru"),
+        features=Features(kernel="fake", page_size=4096, cgroup_mount="/cg"),
+        clock=lambda: 0.0,
+        directories=lambda: ("/cg/shop/db 1",),
     )
+
+
+def tracker(tree: Tree) -> Mglru:
+    return Mglru(means(tree))
 
 
 def test_the_tracker_ages_its_own_cgroups_and_says_how_old_what_is(tree: LruTree) -> None:
@@ -139,6 +142,29 @@ def test_the_tracker_vouches_for_no_region(tree: LruTree) -> None:
     seen = tracker(tree).look(processes.adopt((50, 1, ())))
 
     assert len(seen.accessed) == 0
+
+
+def test_beside_another_tracker_it_adds_amounts_and_takes_nothing(tree: LruTree) -> None:
+    both = Beside(Stub(means(tree)), means(tree))
+    both.finish()
+
+    assert len(tree.written) == 3
+    assert both.amounts() == tracker(tree).amounts() != ()
+    assert both.note == ""
+
+
+def test_without_amounts_the_other_tracker_goes_on(tree: LruTree, tmp_path: Path) -> None:
+    both = Beside(Stub(means(tree)), means(Tree(tmp_path)))
+    both.finish()
+
+    assert both.amounts() == ()
+    assert both.note.startswith("amounts by age cannot be read")
+
+    later = Beside(Stub(means(tree)), means(tree))
+    tree.read = Tree(tmp_path).read  # type: ignore[method-assign]
+    later.finish()
+
+    assert later.note.startswith("amounts by age cannot be read")
 
 
 def test_a_cgroup_that_goes_meanwhile_is_normal(tree: LruTree) -> None:

@@ -25,7 +25,9 @@ def columns(ranges: Ranges) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 def cut(mappings: Ranges, populated: Ranges, kind: int = ANON) -> Regions:
     start, end = columns(mappings)
-    return regions.cut((start, end, np.full(len(start), kind, np.uint8)), columns(populated), WINDOW, PAGE)
+    pieces = list(regions.windows(*regions.union(*columns(populated)), SIZE, most=2))
+    windows = np.concatenate(pieces) if pieces else np.empty(0, np.uint64)
+    return regions.cut((start, end, np.full(len(start), kind, np.uint8)), windows, WINDOW, PAGE)
 
 
 def spans(table: Regions) -> Ranges:
@@ -59,6 +61,19 @@ def test_a_region_takes_40_bytes() -> None:
 )
 def test_cut(mappings: Ranges, populated: Ranges, expected: Ranges) -> None:
     assert spans(cut(mappings, populated)) == expected
+
+
+RANGES = st.lists(st.tuples(st.integers(0, 99), st.integers(1, 9)).map(lambda pair: (pair[0], sum(pair))), max_size=9)
+
+
+@given(RANGES, st.integers(1, 9), st.integers(1, 5))
+def test_windows_of_any_ranges_are_those_that_they_touch(ranges: Ranges, size: int, most: int) -> None:
+    start, end = u64([low for low, _ in ranges]), u64([high for _, high in ranges])
+    pieces = [piece.tolist() for piece in regions.windows(*regions.union(start, end), size, most)]
+    touched = {at // size * size for low, high in ranges for at in range(low, high)}
+
+    assert [window for piece in pieces for window in piece] == sorted(touched)
+    assert all(0 < len(piece) <= most for piece in pieces)
 
 
 @given(st.lists(st.integers(0, 60), unique=True, max_size=20), st.lists(st.integers(0, 64), min_size=1, max_size=9))

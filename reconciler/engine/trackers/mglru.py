@@ -21,7 +21,7 @@ class Mglru:
     def __init__(self, means: Means) -> None:
         self._tree, self._directories = means.tree, means.directories
         self._mount = means.features.cgroup_mount
-        self._found: tuple[Lruvec, ...] = mglru.read(means.tree)  # fails at once where it cannot be read
+        self._found = self._mine()  # fails at once where it cannot be read
 
     def roster(self, known: Mapping[int, Process]) -> None:
         """Cgroups count, whoever is in them."""
