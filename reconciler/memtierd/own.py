@@ -13,8 +13,11 @@ from pathlib import Path
 
 from reconciler import brakes, safety, tracking
 from reconciler.engine.engine import Engine
+from reconciler.engine.errands import Errands
 from reconciler.engine.gauges import Gauges
+from reconciler.engine.routines import Routines, Stage
 from reconciler.engine.session import Session
+from reconciler.engine.watchers import catalogue
 from reconciler.engineconfig import (
     CGROUP_PLACEHOLDER,
     AvoidOomConfig,
@@ -26,10 +29,11 @@ from reconciler.engineconfig import (
     WatcherConfig,
 )
 from reconciler.memtierd.commands import pidwatcher
-from reconciler.memtierd.host import Carrier, Kind, Level
+from reconciler.memtierd.console import Console
+from reconciler.memtierd.host import Carrier, Host, Kind, Level
 from reconciler.model import BrakeLimits, EngineSettings, EngineTask, Features, OnMissingTracker, Severity
 from sysfs import advise, cgroup, process
-from sysfs.errors import Gone, KernelError
+from sysfs.errors import KernelError
 from sysfs.tree import Tree
 
 _ANY_CPU = EngineSettings(cpu_percent=100.0)  # whoever starts this wants it, and has no class to say how much
@@ -73,10 +77,13 @@ class Own:
         )
         self._sessions: dict[Kind, Session] = {}
         self._configs: dict[Kind, EngineConfig] = {}
+        self._routines: dict[int, Routines] = {}
         self._gauges = Gauges(tree)
         self._watched: tuple[int, ...] = ()
 
     def close(self) -> None:
+        for number in list(self._routines):
+            self.repeat(number, None)
         self._engine.close()
 
     # -- what runs ---------------------------------------------------------------------------------------------------
@@ -93,19 +100,19 @@ class Own:
     def start(self, kind: Kind, config: EngineConfig) -> None:
         if nobody := unwatched(config):
             raise ValueError(nobody)
-        self._engine.start(self._task(kind, config))
+        # Routines are run here, all in one way, whether they come from a file or from the prompt.
+        task = EngineTask(workload=kind, config=replace(config, routines=()), tracker=self._tracker(config))
+        self._engine.start(task)
         session = self._engine.session(kind)
         if session is None:
             report = self._engine.report(kind)
             raise ValueError(report.error if report is not None else "it ended at once")
         self._sessions[kind], self._configs[kind] = session, config
+        for number, routine in enumerate(config.routines):
+            self.repeat(number, routine)
 
     def stop(self, kind: Kind) -> None:
         self._engine.stop(kind)
-
-    def _task(self, kind: Kind, config: EngineConfig) -> EngineTask:
-        named = config.watcher.name == "pidlist"
-        return EngineTask(workload=kind, config=config, tracker=self._tracker(config), named=named)
 
     def _tracker(self, config: EngineConfig) -> str:
         """The one that is named, or where this kernel lacks it the best that there is, which is said."""
@@ -136,13 +143,9 @@ class Own:
     # -- watching and repeating --------------------------------------------------------------------------------------
 
     def pids(self, watcher: WatcherConfig) -> tuple[int, ...]:
-        found = set(watcher.pids)
-        for directory in watcher.cgroups:
-            try:
-                found.update(cgroup.processes(self.tree, directory))
-            except Gone:
-                continue
-        return tuple(sorted(found))
+        config = EngineConfig(policy=StubConfig(), watcher=watcher)
+        found = catalogue.make(EngineTask(workload=_WATCH, config=config, tracker="stub"), self.tree)
+        return tuple(sorted(found.look().pids))
 
     def watch(self, watcher: WatcherConfig | None) -> None:
         self._engine.scheduler.remove(_WATCH)
@@ -158,8 +161,22 @@ class Own:
         return time.monotonic() + watcher.interval_ms / 1000
 
     def repeat(self, routine: int, config: RoutineConfig | None) -> None:
-        del routine, config
-        raise ValueError("not there yet")
+        key = f"routine {routine}"
+        self._engine.scheduler.remove(key)
+        if routine in self._routines:
+            self._routines.pop(routine).stop()
+        if config is not None:
+            made = self._routines[routine] = Routines((config,), self._stage(key), time.monotonic())
+            self._engine.scheduler.add(key, lambda: _turn(made))
+
+    def _stage(self, name: str) -> Stage:
+        return Stage(
+            name=name,
+            console=_ForRoutines(self),
+            paged_out=self._engine.paged_out,
+            output=self._say,
+            errands=Errands(),
+        )
 
     def routines(self) -> Sequence[RoutineConfig]:
         config = self._configs.get("policy")
@@ -207,6 +224,25 @@ class Own:
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
             raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+class _ForRoutines:
+    """A prompt for each command of a routine, as memtierd has it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def run(self, command: str | tuple[str, ...]) -> str:
+        console = Console(self._host)
+        answer = console.run(command) if isinstance(command, str) else console.answer(command)
+        if not answer.ok:
+            raise ValueError(answer.text.strip())
+        return answer.text
+
+
+def _turn(routines: Routines) -> float:
+    routines.run(time.monotonic())
+    return routines.due()
 
 
 def swap_closed(gauges: Gauges, tree: Tree, features: Features, pid: int) -> str:
