@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler import brakes, safety, tracking
+from reconciler.engine import stats
 from reconciler.engine.engine import Engine
 from reconciler.engine.errands import Errands
 from reconciler.engine.gauges import Gauges
@@ -137,8 +138,9 @@ class Own:
         raise ValueError("tasks by hand are not there yet")
 
     def stats(self, words: tuple[str, ...]) -> str:
-        del words
-        raise ValueError("not there yet")
+        sessions = self._sessions.values()
+        figures = {pid: each for session in sessions for pid, each in session.figures().items()}
+        return stats.tables(words, figures, self.features.page_size)
 
     # -- watching and repeating --------------------------------------------------------------------------------------
 
