@@ -39,7 +39,8 @@ from sysfs.tree import Tree
 
 _ANY_CPU = EngineSettings(cpu_percent=100.0)  # whoever starts this wants it, and has no class to say how much
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_WATCH = "pidwatcher"
+_WATCH, _NOTES = "pidwatcher", "notes"  # jobs
+_TELL_S = 1.0
 
 log = logging.getLogger("memtierd")
 
@@ -81,6 +82,8 @@ class Own:
         self._routines: dict[int, Routines] = {}
         self._gauges = Gauges(tree)
         self._watched: tuple[int, ...] = ()
+        self._told: frozenset[str] = frozenset()
+        self._engine.scheduler.add(_NOTES, self._tell)
 
     def close(self) -> None:
         for number in list(self._routines):
@@ -114,6 +117,18 @@ class Own:
 
     def stop(self, kind: Kind) -> None:
         self._engine.stop(kind)
+
+    def _tell(self) -> float:
+        """Log what is new of whom a loop leaves alone, and of why it does not move anything now."""
+        said: set[str] = set()
+        for kind in self._engine.running():
+            report = self._engine.report(kind)
+            if report is not None:
+                said |= {f"{kind}: {each}" for each in (report.error, report.brake, *report.notes) if each}
+        for line in sorted(said - self._told):
+            log.warning("%s", line)
+        self._told = frozenset(said)
+        return time.monotonic() + _TELL_S
 
     def _tracker(self, config: EngineConfig) -> str:
         """The one that is named, or where this kernel lacks it the best that there is, which is said."""

@@ -96,9 +96,7 @@ def _page_out(given: Given, desk: Desk, pid: int, mine: Ranges) -> Iterator[str]
     if reason := desk.host.swap_closed(pid):
         raise Wrong(f"process {pid}: {reason}")
     if "mover" in given:
-        held = memory.pages(desk, pid, mine, memory.wanted(memory.USUAL))
-        start, end = memory.page_ranges(held, desk.page_size)
-        desk.host.mover().add(pid, start, end, (SWAP,))
+        desk.host.mover().add(pid, *memory.pages(desk, pid, mine, memory.wanted(memory.USUAL)), (SWAP,))
         return
     with desk.host.target(pid) as target:
         target.page_out(*mine)
