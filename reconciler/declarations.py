@@ -69,7 +69,7 @@ def parse(text: ClassText, schema: Mapping[str, Any], page_size: int) -> ParsedF
     document = documents.parse(text.text, text.path)
     if isinstance(document, tuple):
         return document
-    problems = [p for p in checking.validate(document, schema) if not _is_read_here(p.pointer)]
+    problems = [p for p in checking.validate(document, _outside(schema)) if not _is_read_here(p.pointer)]
     reader = _Reader(document=document, page_size=page_size, programs=text.of_root)
     if problems:  # the values cannot be trusted to have the right types
         reader.read_what_is_safe()
@@ -89,13 +89,17 @@ def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def _outside(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema without memtierd's: our reader says more, and reads texts inside texts as well."""
+    one = schema["$defs"]["class"]
+    defs = {**schema["$defs"], "class": {**one, "properties": {**one["properties"], "memtierdconfig": {}}}}
+    del defs["memtierd"]
+    return {**schema, "properties": {**schema["properties"], "routines": {}}, "$defs": defs}
+
+
 def _is_read_here(pointer: str) -> bool:
-    """Whether the schema may be silent about it: our own readers say more, and read texts inside texts as well."""
+    """Whether the schema may be silent about it: our own readers say more."""
     match pointer.split("/"):
-        case ["", "classes", _, "memtierdconfig", *_]:
-            return True
-        case ["", "routines", *_]:
-            return True
         case ["", "classes", _, "memory", key]:
             return f"memory.{key}" in list(Knob)
     return False

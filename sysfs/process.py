@@ -1,4 +1,4 @@
-"""Who a process is and how much memory it has: /proc/PID/{stat,status,exe} (proc(5))."""
+"""Who a process is and how much memory it has: /proc/PID/{stat,status,exe,oom_score} (proc(5))."""
 
 from contextlib import suppress
 
@@ -44,6 +44,15 @@ def status(tree: Tree, pid: int) -> dict[str, int]:
     return {
         key: int(words[0]) * 1024 for key, words in sizes if len(words) == 2 and words[0].isdigit() and words[1] == "kB"
     }
+
+
+def oom_score(tree: Tree, pid: int) -> int:
+    """0 to 2000: the higher, the sooner the kernel kills it when memory runs out; 0 = never."""
+    path = f"/proc/{pid}/oom_score"
+    text = tree.read(path).strip()
+    if not text.isdigit():
+        raise Rejected(None, f"is no score: {text[:20]!r}", path)
+    return int(text)
 
 
 def name_ourselves(name: str) -> None:

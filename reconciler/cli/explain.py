@@ -138,15 +138,13 @@ def _engine_lines(engine: dict[str, Any] | None) -> list[str]:
     asked = f" (asked for: {tracker['name']})" if tracker["name"] != engine["tracker"] else ""
     measures = "" if engine["moves"] else "measures only; "
     routines = [("routine", _spelled(each["config"])) for each in engine["memtierdconfig"].get("routines", ())]
+    scope = [*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])] or ["as its pidwatcher finds"]
     facts = [
         ("engine", f"{policy['name']}: {measures}{_spelled(settings)}"),
         ("tracker", f"{engine['tracker']}{asked}: {_spelled(tracker.get('config', {}))}"),
         ("mover", _spelled(mover)),
         *routines,
-        (
-            "scope",
-            ", ".join([*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])]) or "as its pidwatcher finds",
-        ),
+        ("scope", ", ".join(scope)),
     ]
     return ["", *(f"  {key:7} {text.strip(' :;')}" for key, text in facts)]
 

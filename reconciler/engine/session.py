@@ -23,6 +23,7 @@ from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.beside import Beside
 from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES, Means, Tracker
+from reconciler.engineconfig import DemoteIdleConfig
 from reconciler.model import EngineTask
 from reconciler.report import AgeBin, EngineReport
 from sysfs.errors import Gone, KernelError
@@ -193,6 +194,7 @@ class Session:
             features=self._around.features,
             clock=self._around.clock,
             directories=self._members.directories,
+            lists_idle=isinstance(self.task.config.policy, DemoteIdleConfig),
             makers=self._around.trackers,
         )
 
@@ -271,7 +273,7 @@ class Session:
         if begin - known.refreshed >= self.task.config.tracker.regions_update_ms / 1000:
             self._refresh(known)
         seen = tracker.look(known)
-        known.looked = self.deciseconds()
+        known.looked, known.idle = self.deciseconds(), seen.idle
         self._raw.add(known, seen)
         known.regions = regions.look(known.regions, seen.accessed, (seen.accesses, seen.writes), known.looked)
         if seen.unused is not None:

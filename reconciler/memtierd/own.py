@@ -120,14 +120,16 @@ class Own:
 
     def _tell(self) -> float:
         """Log what is new of whom a loop leaves alone, and of why it does not move anything now."""
-        said: set[str] = set()
-        for kind in self._engine.running():
-            report = self._engine.report(kind)
-            if report is not None:
-                said |= {f"{kind}: {each}" for each in (report.error, report.brake, *report.notes) if each}
+        said = frozenset(
+            f"{kind}: {each}"
+            for kind in self._engine.running()
+            if (report := self._engine.report(kind)) is not None
+            for each in (report.error, report.brake, *report.notes)
+            if each
+        )
         for line in sorted(said - self._told):
             log.warning("%s", line)
-        self._told = frozenset(said)
+        self._told = said
         return time.monotonic() + _TELL_S
 
     def _tracker(self, config: EngineConfig) -> str:

@@ -1,9 +1,6 @@
 """Whose memory: pidwatchers, and the two keys that say it directly in a policy."""
 
-import re
-import warnings
-
-from reconciler import checking
+from reconciler import checking, regexp
 from reconciler.engineconfig import CGROUP_PLACEHOLDER, FilterConfig, WatcherConfig
 from reconciler.memtierd import words
 from reconciler.memtierd.parts import Part
@@ -103,10 +100,8 @@ def _filter(part: Part) -> FilterConfig:
 def _regexp(part: Part) -> str:
     text = part.word("procexeregexp")
     try:
-        with warnings.catch_warnings():  # Python may come to read a few odd sets otherwise one day
-            warnings.simplefilter("ignore", FutureWarning)
-            re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
+        regexp.compiled(text)
+    except ValueError as error:
         said = f"{checking.show(text)} is no regular expression: {error}"
         part.say("procexeregexp", said, "for example procexeregexp: /redis-server$")
         return ""

@@ -174,9 +174,7 @@ def test_a_wrong_configuration_starts_nothing(tmp_path: Path, text: str, said: s
     assert done.stdout == ""
 
 
-def test_what_the_daemon_has_is_named_and_left_alone(
-    tmp_path: Path, node: Node, config: Path, sleeper: Sleeper
-) -> None:
+def test_what_the_daemon_has_is_left_alone(node: Node, config: Path, sleeper: Sleeper) -> None:
     node.publish(report(workload()))
     prompting = server.Prompting(held=lambda: {str(sleeper.pid): ID}, prompt=lambda *_: {})
     serving = server.serve(str(node.run / "control.sock"), dict, lambda *_: {}, lambda _: None, prompting)
