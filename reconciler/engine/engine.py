@@ -19,12 +19,14 @@ from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
 from reconciler.engine.console import Answers, Asked, Console
 from reconciler.engine.errands import Errands
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.mover import Target
 from reconciler.engine.node import NODE, NodeRoutines
 from reconciler.engine.processes import Figures
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
 from reconciler.engine.surroundings import Surroundings
+from reconciler.engine.trackers.damon import Damon
 from reconciler.engine.trackers.finder import Finder
 from reconciler.engine.trackers.idlepage import IdlePage
 from reconciler.engine.trackers.mglru import Mglru
@@ -40,6 +42,7 @@ from sysfs import advise, kcmp
 from sysfs.tree import Tree
 
 TRACKERS: Makers = {
+    "damon": Damon,
     "finder": Finder,
     "idlepage": IdlePage,
     "mglru": Mglru,
@@ -71,10 +74,11 @@ class Engine:
         trackers: Makers = TRACKERS,
         target: Target = advise.Target,
         same_memory: Callable[[int, int], bool] = kcmp.same_memory,
-        foreign: Callable[[int], str] = claims.not_taken,
         console: Callable[[Asked], Console] = Answers,
         errands: Errands | None = None,
         bells: Bells | None = None,
+        kdamonds: Kdamonds | None = None,
+        foreign: Callable[[int], str] = claims.not_taken,
         workers: int = 2,
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
@@ -83,6 +87,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._dead: dict[str, EngineReport] = {}
         self.scheduler = Scheduler(self._died, clock, workers)
+        self._kdamonds = kdamonds or Kdamonds(tree, clock=clock)
         self._around = Surroundings(
             tree=tree,
             features=features,
@@ -98,6 +103,7 @@ class Engine:
             hurry=self.scheduler.hurry,
             console=console,
             errands=errands or Errands(),
+            kdamonds=self._kdamonds,
             paused=lambda: self._paused,
         )
         self._retired = 0  # bytes that loops which are no more had paged out
@@ -176,6 +182,7 @@ class Engine:
         self._node.stop()
         self._around.bells.close()
         self.scheduler.close()
+        self._kdamonds.close()
 
     # -- of all loops together: what the node's routines ask about -----------------------------------------------------
 
