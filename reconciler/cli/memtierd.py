@@ -119,13 +119,19 @@ def configuration(path: str) -> "EngineConfig":
     document = documents.parse(_text(path), path)
     if isinstance(document, tuple):
         raise _wrong(path, document)
-    read = config.read(document, "", document.value, os.sysconf("SC_PAGE_SIZE"))
+    read = config.read(document, "", document.value, os.sysconf("SC_PAGE_SIZE"), programs=_of_root(path))
     if read.config is None:
         raise _wrong(path, read.problems)
     _show([each for each in read.problems if each.severity is not Severity.NOTE])
     if nobody := own.unwatched(read.config):
         raise Failure(path, nobody, hint="add pidwatcher: {name: cgroups, config: {cgroups: [DIRECTORY]}}")
     return read.config
+
+
+def _of_root(path: str) -> bool:
+    """Whether nobody but root can have written it: else its routines must not start programs as root."""
+    found = os.stat(path)
+    return found.st_uid == 0 and not found.st_mode & 0o022
 
 
 def _wrong(path: str, problems: Sequence["Problem"]) -> Failure:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from reconciler.engine.regions import Addresses
 from reconciler.engineconfig import EngineConfig, RoutineConfig, TrackerConfig, WatcherConfig
 from reconciler.memtierd.flags import Given
 from reconciler.memtierd.host import Host
@@ -11,10 +10,10 @@ from reconciler.memtierd.ranges import Ranges
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """Pages of a process, selected by `pages`."""
+    """Pages of a process, selected by `pages`: as ranges, for there may be millions."""
 
     pid: int
-    addresses: Addresses
+    ranges: Ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Only anonymous memory is meant, as in memtierd: what is private and writable. A 
 memory, in swap or were never touched, so a process that was paged out completely still has all of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from sysfs import maps, pagemap, process
 from sysfs.maps import Kind, Maps
 from sysfs.pagemap import Entries, Pagemap, Runs
 
+_AT_ONCE = 1 << 16  # pages
 NO_RANGES = "no address ranges from which to find pages"
 _BITS = {"Present": pagemap.PRESENT, "Exclusive": pagemap.EXCLUSIVE, "Dirty": pagemap.SOFT_DIRTY}
 _PLACES = {"InHeap": "heap", "InAnonymous": "anonymous"}
@@ -93,8 +94,8 @@ def present(desk: Desk, pid: int, mine: Ranges) -> int:
     return ranges.size((found.start, found.end))
 
 
-def pages(desk: Desk, pid: int, mine: Ranges, which: Wanted) -> Addresses:
-    """Addresses of pages that are as wanted. What was never touched is looked at only if that could be meant."""
+def pages(desk: Desk, pid: int, mine: Ranges, which: Wanted) -> Ranges:
+    """The pages that are as wanted. What was never touched is looked at only if that could be meant."""
     if which.places:
         found = [pair for place in which.places for pair in maps.section(desk.host.tree, pid, place)]
         mine = ranges.clip(mine, ranges.columns(sorted(found)))
@@ -103,8 +104,7 @@ def pages(desk: Desk, pid: int, mine: Ranges, which: Wanted) -> Addresses:
         mine = ranges.joined((held.start, held.end))
     elif ranges.size(mine) > pagemap.SPAN_LIMIT:
         raise Wrong("too much address space for these attributes: add Present, or use -ranges")
-    found_pages = [_matching(at, entries, which, desk.page_size) for at, entries in entries_of(desk, pid, mine)]
-    return np.concatenate(found_pages) if found_pages else np.empty(0, np.uint64)
+    return gathered(_matching(at, entries, which, desk.page_size) for at, entries in entries_of(desk, pid, mine))
 
 
 def entries_of(desk: Desk, pid: int, mine: Ranges) -> Iterator[tuple[int, Entries]]:
@@ -114,9 +114,25 @@ def entries_of(desk: Desk, pid: int, mine: Ranges) -> Iterator[tuple[int, Entrie
             yield from opened.chunks(start, end)
 
 
-def _matching(at: int, entries: Entries, which: Wanted, page_size: int) -> Addresses:
+def _matching(at: int, entries: Entries, which: Wanted, page_size: int) -> Ranges:
     mask = ((entries & which.having) == which.having) & ((entries & which.without) == 0)
-    return np.uint64(at) + np.flatnonzero(mask).astype(np.uint64) * np.uint64(page_size)
+    return page_ranges(np.uint64(at) + np.flatnonzero(mask).astype(np.uint64) * np.uint64(page_size), page_size)
+
+
+def gathered(pieces: Iterable[Ranges]) -> Ranges:
+    """Ranges in ascending order, as one value."""
+    found = list(pieces)
+    if not found:
+        return ranges.columns([])
+    start, end = (np.concatenate(column) for column in zip(*found, strict=True))
+    return ranges.joined((start, end))
+
+
+def expanded(mine: Ranges, page_size: int) -> Iterator[Addresses]:
+    """Addresses of all pages, so many at a time."""
+    start, end = ranges.split(mine, _AT_ONCE * page_size)
+    for low, high in zip(start.tolist(), end.tolist(), strict=True):
+        yield np.arange(low, high, page_size, dtype=np.uint64)
 
 
 def page_ranges(addresses: Addresses, page_size: int) -> Ranges:

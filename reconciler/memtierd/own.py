@@ -12,9 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler import brakes, safety, tracking
+from reconciler.engine import stats
 from reconciler.engine.engine import Engine
+from reconciler.engine.errands import Errands
 from reconciler.engine.gauges import Gauges
+from reconciler.engine.routines import Routines, Stage
 from reconciler.engine.session import Session
+from reconciler.engine.watchers import catalogue
 from reconciler.engineconfig import (
     CGROUP_PLACEHOLDER,
     AvoidOomConfig,
@@ -26,15 +30,17 @@ from reconciler.engineconfig import (
     WatcherConfig,
 )
 from reconciler.memtierd.commands import pidwatcher
-from reconciler.memtierd.host import Carrier, Kind, Level
+from reconciler.memtierd.console import Console
+from reconciler.memtierd.host import Carrier, Host, Kind, Level
 from reconciler.model import BrakeLimits, EngineSettings, EngineTask, Features, OnMissingTracker, Severity
 from sysfs import advise, cgroup, process
-from sysfs.errors import Gone, KernelError
+from sysfs.errors import KernelError
 from sysfs.tree import Tree
 
 _ANY_CPU = EngineSettings(cpu_percent=100.0)  # whoever starts this wants it, and has no class to say how much
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_WATCH = "pidwatcher"
+_WATCH, _NOTES = "pidwatcher", "notes"  # jobs
+_TELL_S = 1.0
 
 log = logging.getLogger("memtierd")
 
@@ -73,10 +79,15 @@ class Own:
         )
         self._sessions: dict[Kind, Session] = {}
         self._configs: dict[Kind, EngineConfig] = {}
+        self._routines: dict[int, Routines] = {}
         self._gauges = Gauges(tree)
         self._watched: tuple[int, ...] = ()
+        self._told: frozenset[str] = frozenset()
+        self._engine.scheduler.add(_NOTES, self._tell)
 
     def close(self) -> None:
+        for number in list(self._routines):
+            self.repeat(number, None)
         self._engine.close()
 
     # -- what runs ---------------------------------------------------------------------------------------------------
@@ -93,19 +104,33 @@ class Own:
     def start(self, kind: Kind, config: EngineConfig) -> None:
         if nobody := unwatched(config):
             raise ValueError(nobody)
-        self._engine.start(self._task(kind, config))
+        # Routines are run here, all in one way, whether they come from a file or from the prompt.
+        task = EngineTask(workload=kind, config=replace(config, routines=()), tracker=self._tracker(config))
+        self._engine.start(task)
         session = self._engine.session(kind)
         if session is None:
             report = self._engine.report(kind)
             raise ValueError(report.error if report is not None else "it ended at once")
         self._sessions[kind], self._configs[kind] = session, config
+        for number, routine in enumerate(config.routines):
+            self.repeat(number, routine)
 
     def stop(self, kind: Kind) -> None:
         self._engine.stop(kind)
 
-    def _task(self, kind: Kind, config: EngineConfig) -> EngineTask:
-        named = config.watcher.name == "pidlist"
-        return EngineTask(workload=kind, config=config, tracker=self._tracker(config), named=named)
+    def _tell(self) -> float:
+        """Log what is new of whom a loop leaves alone, and of why it does not move anything now."""
+        said = frozenset(
+            f"{kind}: {each}"
+            for kind in self._engine.running()
+            if (report := self._engine.report(kind)) is not None
+            for each in (report.error, report.brake, *report.notes)
+            if each
+        )
+        for line in sorted(said - self._told):
+            log.warning("%s", line)
+        self._told = said
+        return time.monotonic() + _TELL_S
 
     def _tracker(self, config: EngineConfig) -> str:
         """The one that is named, or where this kernel lacks it the best that there is, which is said."""
@@ -130,19 +155,16 @@ class Own:
         raise ValueError("tasks by hand are not there yet")
 
     def stats(self, words: tuple[str, ...]) -> str:
-        del words
-        raise ValueError("not there yet")
+        sessions = self._sessions.values()
+        figures = {pid: each for session in sessions for pid, each in session.figures().items()}
+        return stats.tables(words, figures, self.features.page_size)
 
     # -- watching and repeating --------------------------------------------------------------------------------------
 
     def pids(self, watcher: WatcherConfig) -> tuple[int, ...]:
-        found = set(watcher.pids)
-        for directory in watcher.cgroups:
-            try:
-                found.update(cgroup.processes(self.tree, directory))
-            except Gone:
-                continue
-        return tuple(sorted(found))
+        config = EngineConfig(policy=StubConfig(), watcher=watcher)
+        found = catalogue.make(EngineTask(workload=_WATCH, config=config, tracker="stub"), self.tree)
+        return tuple(sorted(found.look().pids))
 
     def watch(self, watcher: WatcherConfig | None) -> None:
         self._engine.scheduler.remove(_WATCH)
@@ -158,8 +180,22 @@ class Own:
         return time.monotonic() + watcher.interval_ms / 1000
 
     def repeat(self, routine: int, config: RoutineConfig | None) -> None:
-        del routine, config
-        raise ValueError("not there yet")
+        key = f"routine {routine}"
+        self._engine.scheduler.remove(key)
+        if routine in self._routines:
+            self._routines.pop(routine).stop()
+        if config is not None:
+            made = self._routines[routine] = Routines((config,), self._stage(key), time.monotonic())
+            self._engine.scheduler.add(key, lambda: _turn(made))
+
+    def _stage(self, name: str) -> Stage:
+        return Stage(
+            name=name,
+            console=_ForRoutines(self),
+            paged_out=self._engine.paged_out,
+            output=self._say,
+            errands=Errands(),
+        )
 
     def routines(self) -> Sequence[RoutineConfig]:
         config = self._configs.get("policy")
@@ -207,6 +243,25 @@ class Own:
             return Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeError) as error:
             raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+class _ForRoutines:
+    """A prompt for each command of a routine, as memtierd has it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def run(self, command: str | tuple[str, ...]) -> str:
+        console = Console(self._host)
+        answer = console.run(command) if isinstance(command, str) else console.answer(command)
+        if not answer.ok:
+            raise ValueError(answer.text.strip())
+        return answer.text
+
+
+def _turn(routines: Routines) -> float:
+    routines.run(time.monotonic())
+    return routines.due()
 
 
 def swap_closed(gauges: Gauges, tree: Tree, features: Features, pid: int) -> str:

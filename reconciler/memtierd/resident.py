@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reconciler import logfmt, safety
+from reconciler.engine import stats
 from reconciler.engine.engine import Engine
 from reconciler.engine.gauges import Gauges
 from reconciler.engine.session import Session
@@ -92,8 +93,9 @@ class Resident:
         raise ValueError(self.fixed)
 
     def stats(self, words: tuple[str, ...]) -> str:
-        del words
-        raise ValueError("not there yet")
+        session = self.session("policy")
+        figures = session.figures() if session is not None else self._engine.figures()
+        return stats.tables(words, figures, self.features.page_size)
 
     # -- watching and repeating --------------------------------------------------------------------------------------
 

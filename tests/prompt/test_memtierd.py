@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.node import until
+from reconciler.control import server
+from tests.cli.node import ID, Node, report, until, workload
 from tests.prompt import children
 from tests.prompt.children import ROOT, SIZE, Sleeper, memtierd
 
@@ -171,6 +172,25 @@ def test_a_wrong_configuration_starts_nothing(tmp_path: Path, text: str, said: s
     assert done.returncode == 1
     assert said in done.stderr
     assert done.stdout == ""
+
+
+def test_what_the_daemon_has_is_left_alone(node: Node, config: Path, sleeper: Sleeper) -> None:
+    node.publish(report(workload()))
+    prompting = server.Prompting(held=lambda: {str(sleeper.pid): ID}, prompt=lambda *_: {})
+    serving = server.serve(str(node.run / "control.sock"), dict, lambda *_: {}, lambda _: None, prompting)
+    lines = f"time -sleep 1.5\ntracker -counters\nswap -pid {sleeper.pid} -in"
+
+    left = memtierd(node.run, "-config", str(config), "-prompt", lines=lines)
+    forced = memtierd(node.run, "-config", str(config), "-prompt", "-force", lines=lines)
+    serving.close()
+
+    reason = "workload shop/cart-1/db of the daemon"
+    assert f"WARN: policy: process {sleeper.pid} is left alone: {reason}" in left.stderr
+    assert "no counter entries" in left.stdout
+    assert f"swap: process {sleeper.pid} is left alone: {reason}" in left.stdout
+    assert (left.returncode, forced.returncode) == (1, 0)
+    assert f"AddrRanges{{pid={sleeper.pid}" in forced.stdout
+    assert reason not in forced.stderr
 
 
 def test_version(tmp_path: Path) -> None:

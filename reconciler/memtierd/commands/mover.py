@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from reconciler.engineconfig import SWAP
-from reconciler.memtierd import drafts, memory
+from reconciler.memtierd import drafts
 from reconciler.memtierd.commands import making
 from reconciler.memtierd.commands.command import Again, Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk
@@ -52,7 +52,7 @@ def _move(desk: Desk, node: int) -> Iterator[str]:
         raise Wrong(
             f"-pages-to: node {node} has no memory here; there are {', '.join(map(str, known))}, and -1 for swap"
         )
-    desk.host.mover().add(pid, *memory.page_ranges(desk.pages.addresses, desk.page_size), (node,))
+    desk.host.mover().add(pid, *desk.pages.ranges, (node,))
     if reason := desk.host.undone(pid):
         yield f"note: {reason}"
 

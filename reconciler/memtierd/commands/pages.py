@@ -1,10 +1,8 @@
 """`pages`: select pages of a process and say where they are; look at single page frames."""
 
+from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
-from reconciler.engine.regions import Addresses
 from reconciler.memtierd import memory, ranges
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Chosen, Desk, Pages
@@ -32,10 +30,12 @@ def _where(desk: Desk) -> Iterator[str]:
     """On which nodes the selected pages are now."""
     if desk.pages is None:
         raise Wrong("no pages are selected: `pages -pid PID` does")
-    nodes = MovePages(desk.pages.pid).locate(desk.pages.addresses)
+    counts = Counter[int]()
+    where = MovePages(desk.pages.pid)
+    for addresses in memory.expanded(desk.pages.ranges, desk.page_size):
+        counts.update(where.locate(addresses).tolist())
     yield f"pages of pid {desk.pages.pid}"
-    for node, count in zip(*np.unique(nodes[nodes >= 0], return_counts=True), strict=True):
-        yield f"node {node}: {count}"
+    yield from (f"node {node}: {counts[node]}" for node in sorted(counts) if node >= 0)
 
 
 def _frame(given: Given, desk: Desk) -> Iterator[str]:
@@ -76,15 +76,16 @@ def _select(given: Given, desk: Desk) -> Iterator[str]:
         yield from ranges.lines((mine[0][: given.number("pr")], mine[1][: given.number("pr")]))
         return
     found = memory.pages(desk, pid, mine, which)
-    yield f"pages = <{len(found)} pages of pid {pid}>"
-    desk.pages = Pages(pid=pid, addresses=_on_node(pid, found, given))
+    yield f"pages = <{ranges.size(found) // desk.page_size} pages of pid {pid}>"
+    if "node" in given:
+        found = memory.gathered(_on_node(desk, pid, found, given.number("node")))
+    desk.pages = Pages(pid=pid, ranges=found)
 
 
-def _on_node(pid: int, found: Addresses, given: Given) -> Addresses:
-    if "node" not in given:
-        return found
-    kept: Addresses = found[MovePages(pid).locate(found) == given.number("node")]
-    return kept
+def _on_node(desk: Desk, pid: int, found: Ranges, node: int) -> Iterator[Ranges]:
+    where = MovePages(pid)
+    for addresses in memory.expanded(found, desk.page_size):
+        yield memory.page_ranges(addresses[where.locate(addresses) == node], desk.page_size)
 
 
 def _entries(desk: Desk, pid: int, mine: Ranges, most: int) -> Iterator[str]:

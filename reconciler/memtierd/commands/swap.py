@@ -63,6 +63,8 @@ def _of_cgroups(given: Given, desk: Desk) -> list[int]:
 
 
 def _of_process(given: Given, desk: Desk, pid: int, *, named: bool) -> Iterator[str]:
+    if given.any_of("in", "out") and (reason := desk.host.refusal(pid, named=named)):
+        raise Wrong(f"process {pid} is left alone: {reason}")
     mine = memory.own(desk, pid)
     if "ranges" in given:
         mine = memory.selected(desk, mine, given.parts("ranges"))
@@ -70,8 +72,6 @@ def _of_process(given: Given, desk: Desk, pid: int, *, named: bool) -> Iterator[
     if not len(mine[0]):
         raise Wrong(f"process {pid}: {memory.NO_RANGES}")
     if given.any_of("in", "out"):
-        if reason := desk.host.refusal(pid, named=named):
-            raise Wrong(f"process {pid} is left alone: {reason}")
         if "in" in given:
             yield from _bring_back(desk, pid, mine)
         if "out" in given:
@@ -96,9 +96,7 @@ def _page_out(given: Given, desk: Desk, pid: int, mine: Ranges) -> Iterator[str]
     if reason := desk.host.swap_closed(pid):
         raise Wrong(f"process {pid}: {reason}")
     if "mover" in given:
-        held = memory.pages(desk, pid, mine, memory.wanted(memory.USUAL))
-        start, end = memory.page_ranges(held, desk.page_size)
-        desk.host.mover().add(pid, start, end, (SWAP,))
+        desk.host.mover().add(pid, *memory.pages(desk, pid, mine, memory.wanted(memory.USUAL)), (SWAP,))
         return
     with desk.host.target(pid) as target:
         target.page_out(*mine)
