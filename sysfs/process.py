@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from reconciler.model import Identity, ProcessFacts
+from sysfs import numa
 from sysfs.errors import KernelError, Rejected
 from sysfs.tree import Tree
 
@@ -44,6 +45,15 @@ def status(tree: Tree, pid: int) -> dict[str, int]:
     return {
         key: int(words[0]) * 1024 for key, words in sizes if len(words) == 2 and words[0].isdigit() and words[1] == "kB"
     }
+
+
+def memory_nodes(tree: Tree, pid: int) -> frozenset[int]:
+    """Nodes that the process's cpuset lets its memory be on; empty on a kernel that does not say."""
+    for line in tree.read(f"/proc/{pid}/status").splitlines():
+        key, _, value = line.partition(":")
+        if key == "Mems_allowed_list":
+            return numa.parse_list(value)
+    return frozenset()
 
 
 def name_ourselves(name: str) -> None:

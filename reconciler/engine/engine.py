@@ -15,9 +15,10 @@ from reconciler.engine import processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
-from reconciler.engine.mover import Target
+from reconciler.engine.mover import Mover
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
+from reconciler.engine.site import Doors
 from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.trackers.idlepage import IdlePage
 from reconciler.engine.trackers.referenced import Referenced
@@ -25,7 +26,7 @@ from reconciler.engine.trackers.softdirty import SoftDirty
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import EngineSettings, EngineTask, Features
 from reconciler.report import EngineReport
-from sysfs import advise, kcmp
+from sysfs import kcmp
 from sysfs.tree import Tree
 
 TRACKERS: Makers = {"idlepage": IdlePage, "referenced": Referenced, "softdirty": SoftDirty}
@@ -50,7 +51,7 @@ class Engine:
         output: Callable[[str, str], None] = _ignore,
         cpu_clock: Callable[[], float] = time.thread_time,
         trackers: Makers = TRACKERS,
-        target: Target = advise.Target,
+        doors: Doors | None = None,
         same_memory: Callable[[int, int], bool] = kcmp.same_memory,
         workers: int = 2,
     ) -> None:
@@ -66,9 +67,10 @@ class Engine:
             cpu_clock=cpu_clock,
             epoch=clock(),
             output=output,
-            target=target,
+            doors=doors or Doors(tree=tree, page_size=features.page_size),
             claims=Claims(processes.sharing(tree, same_memory)),
             paused=lambda: self._paused,
+            hasten=self._hasten,
         )
         self._sessions: dict[str, Session] = {}
         self._dead: dict[str, EngineReport] = {}
@@ -99,6 +101,12 @@ class Engine:
         with self._lock:
             return {workload: session.task for workload, session in self._sessions.items()}
 
+    def mover(self, workload: str) -> Mover | None:
+        """Of a running loop: for tasks by hand, and to pause it. It may be used from any thread."""
+        with self._lock:
+            session = self._sessions.get(workload)
+        return session.mover if session is not None else None
+
     def report(self, workload: str) -> EngineReport | None:
         with self._lock:
             session, dead = self._sessions.get(workload), self._dead.get(workload)
@@ -116,6 +124,12 @@ class Engine:
         self._budget.set_rate(*_budget(settings))
         with self._lock:
             self._around = replace(self._around, features=features)
+
+    def _hasten(self, workload: str) -> None:
+        with self._lock:
+            session = self._sessions.get(workload)
+        if session is not None:
+            self.scheduler.add(workload, session.run)
 
     def close(self) -> None:
         for workload in self.running():

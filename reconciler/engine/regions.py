@@ -88,7 +88,7 @@ def cut(
     low, high = windows, windows + np.uint64(window_pages * page_size)
     first = np.searchsorted(end, low, side="right")
     number = np.searchsorted(start, high, side="left") - first
-    window, mapping = _pairs(first, np.maximum(number, 0))
+    window, mapping = pairs(first, np.maximum(number, 0))
     table = np.zeros(len(window), REGION)
     table["start"] = np.maximum(low[window], start[mapping])
     stop = np.minimum(high[window], end[mapping])
@@ -100,11 +100,11 @@ def cut(
 def _windows(start: Addresses, end: Addresses, size: int) -> Addresses:
     """Addresses of the grid's windows that the ranges touch."""
     first, last = start // np.uint64(size), (end - np.uint64(1)) // np.uint64(size)
-    _, step = _pairs(first.astype(np.int64), (last - first + np.uint64(1)).astype(np.int64))
+    _, step = pairs(first.astype(np.int64), (last - first + np.uint64(1)).astype(np.int64))
     return np.unique(step.astype(np.uint64)) * np.uint64(size)
 
 
-def _pairs(first: NDArray[np.int64], number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pairs(first: NDArray[np.int64], number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each row i the numbers first[i] .. first[i] + number[i] - 1, as (row, number) columns."""
     row = np.repeat(np.arange(len(first)), number)
     offset = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)

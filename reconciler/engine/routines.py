@@ -2,17 +2,11 @@
 
 from typing import Protocol
 
-from reconciler.engine import stats
-from reconciler.engine.processes import Figures
-
 
 class Asked(Protocol):
-    @property
-    def page_size(self) -> int: ...
-
     def dump_policy(self, words: tuple[str, ...]) -> str: ...
 
-    def figures(self) -> dict[int, Figures]: ...
+    def stats(self, words: tuple[str, ...]) -> str: ...
 
 
 def answer(command: tuple[str, ...], asked: Asked) -> str:
@@ -20,6 +14,6 @@ def answer(command: tuple[str, ...], asked: Asked) -> str:
         case ("policy", "-dump", *rest):
             return asked.dump_policy(tuple(rest))
         case ("stats", *rest):
-            return stats.tables(rest, asked.figures(), asked.page_size)
+            return asked.stats(tuple(rest))
         case _:
             return f"unknown command {' '.join(command)!r}: policy -dump accessed TIMESPEC,TIMESPEC or stats expected"

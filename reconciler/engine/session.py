@@ -9,9 +9,11 @@ import threading
 from collections.abc import Mapping
 from functools import partial
 
-from reconciler.engine import accessed, processes, regions, routines
+from reconciler.engine import accessed, processes, regions, routines, stats
 from reconciler.engine.accessed import AccessedTable
+from reconciler.engine.figures import Figures
 from reconciler.engine.members import Members
+from reconciler.engine.mover import Mover
 from reconciler.engine.moving import Moving
 from reconciler.engine.policies import age
 from reconciler.engine.processes import Process, Surveyor
@@ -77,9 +79,12 @@ class Session:
             scan_seconds=round(self._scan_seconds, 6),
             tracked_bytes=sum(int(pages.sum()) for pages in data) * size,
             idle_bytes=sum(int(pages[mask].sum()) for pages, mask in zip(data, idle, strict=True)) * size,
-            advised_bytes=self._moving.advised,
-            paged_out_bytes=self._moving.left,
+            advised_bytes=self._moving.sums.advised,
+            paged_out_bytes=self._moving.sums.left,
             came_back_bytes=self._moving.back,
+            brought_back_bytes=self._moving.sums.back,
+            moved_bytes=self._moving.sums.to_nodes,
+            node_bytes=self._moving.node_bytes(),
             brake=self._moving.brake,
             error=self._error(),
             notes=self._notes(known),
@@ -97,8 +102,16 @@ class Session:
     def page_size(self) -> int:
         return self._around.features.page_size
 
-    def figures(self) -> dict[int, processes.Figures]:
-        return {pid: each.figures for pid, each in dict(self._members.known).items()}
+    @property
+    def mover(self) -> Mover:
+        return self._moving.mover
+
+    def figures(self) -> dict[int, Figures]:
+        return self._moving.book.all()
+
+    def stats(self, words: tuple[str, ...]) -> str:
+        """The answer to the prompt's `stats WORDS`."""
+        return stats.answer(words, self._moving.book, self.page_size, self._around.clock())
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -118,10 +131,13 @@ class Session:
             tracker = self._armed()
             self._members.watch(self._begin, lambda: self._stopped)
             tracker.roster(self._members.known)
+            self._moving.book.prune(self._members.known, now)
         if now >= self._scanning.due:
             self._scan_or_wait(now)
         if self._deciding.take(now):
             self._decide()
+        if self._move_at == NEVER and self._moving.pending():  # somebody added a task
+            self._move_at = now
         if self._around.clock() >= self._move_at:
             self._move()
         for ticker, routine in zip(self._routines, self.task.config.routines, strict=True):
@@ -136,6 +152,7 @@ class Session:
                 if self._tracker is not None:
                     self._tracker.close()
                 self._tracker = None
+                self._moving.close()
                 self._members.leave()
             finally:
                 self._busy.release()
@@ -165,6 +182,7 @@ class Session:
     def _begin(self, known: Process) -> None:
         """The first look at a process."""
         begin = self._around.cpu_clock()
+        known.figures = self._moving.book.figures(known.identity, self._around.clock())
         self._refresh(known)
         self._armed().begin(known)
         self._around.budget.spend(self._around.cpu_clock() - begin)
@@ -190,6 +208,7 @@ class Session:
         self._finish(tracker)
         self._scans += 1
         self._scan_seconds = self._around.clock() - begin
+        self._moving.book.happened("scan", self._around.clock())
         self._moving.looked(self._members, self.deciseconds())
 
     def _finish(self, tracker: Tracker) -> None:
@@ -212,7 +231,8 @@ class Session:
         if seen.unused is not None:
             known.regions = regions.vouched(known.regions, seen.unused, known.looked)
         present = known.regions["present"]
-        known.figures.scanned(int(present.sum()), int(present[seen.accessed].sum()), self._around.clock() - begin)
+        pages, written = (int(present[mask].sum()) for mask in (seen.accessed, seen.writes > 0))
+        known.figures.scanned(int(present.sum()), pages, self._around.clock() - begin, written)
 
     def _refresh(self, known: Process) -> None:
         back = self._surveyor.refresh(known, self._around.clock(), self.deciseconds())
@@ -237,7 +257,7 @@ class Session:
             return (
                 f"one turn has lasted for {lasted:.0f} s: the kernel may hang, see /proc/PID/task/*/stack of the daemon"
             )
-        return self._members.trouble() or (self._moving.mover.trouble if not self._moving.left else "")
+        return self._members.trouble() or (self._moving.mover.trouble if not self._moving.sums.left else "")
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
         notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
-from reconciler.engine.mover import Target
+from reconciler.engine.site import Doors
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import Features
 from sysfs.tree import Tree
@@ -21,6 +21,7 @@ class Surroundings:
     cpu_clock: Callable[[], float]
     epoch: float  # when the engine started, on that clock
     output: Callable[[str, str], None]  # workload, text of a routine
-    target: Target
+    doors: Doors
     claims: Claims
-    paused: Callable[[], bool] = lambda: False
+    paused: Callable[[], bool]
+    hasten: Callable[[str], None]  # let this workload's loop run now
