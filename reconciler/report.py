@@ -3,6 +3,7 @@
 Plain values only: `dataclasses.asdict` of a Report is the JSON document of schema/status.schema.json.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model import Problem
@@ -45,6 +46,9 @@ class EngineReport:
     advised_bytes: int = 0  # asked the kernel to page out
     paged_out_bytes: int = 0  # verified: really left memory
     came_back_bytes: int = 0  # paged out by us, and present again
+    brought_back_bytes: int = 0  # by us, from swap
+    moved_bytes: int = 0  # verified: came to another memory node
+    node_bytes: Mapping[str, int] = field(default_factory=dict)  # on each memory node, if the policy asks
     brake: str = ""  # why page-out is stopped now; "" = it is not
     error: str = ""  # why the loop ended or cannot work
     notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sysfs import errors
 
-PAGEOUT = 21  # MADV_PAGEOUT
+WILLNEED, PAGEOUT = 3, 21  # MADV_*
 _PROCESS_MADVISE = 440  # the same number on every architecture that has it (Linux 5.10)
 _IOV_MAX = 1024
 _CALL_BYTES = 1 << 30  # the kernel caps one call near 2 GiB
@@ -39,13 +39,20 @@ class Target:
         os.close(self._descriptor)
 
     def page_out(self, start: NDArray[np.uint64], end: NDArray[np.uint64]) -> int:
-        """Advise these ranges; ranges that the kernel refuses (mlocked, gone) are skipped. Returns bytes advised."""
+        """Ranges that the kernel refuses (mlocked, gone) are skipped. Returns bytes advised."""
+        return self._advise(PAGEOUT, start, end)
+
+    def bring_back(self, start: NDArray[np.uint64], end: NDArray[np.uint64]) -> int:
+        """Begin to read these ranges from swap; a page is the process's again once it is touched. Bytes advised."""
+        return self._advise(WILLNEED, start, end)
+
+    def _advise(self, advice: int, start: NDArray[np.uint64], end: NDArray[np.uint64]) -> int:
         vectors = np.empty((len(start), 2), np.uint64)
         vectors[:, 0], vectors[:, 1] = start, end - start
         done, first = 0, 0
         while first < len(vectors):
             batch = vectors[first : first + _batch(vectors[first:, 1])]
-            advised = self._call(batch)
+            advised = self._call(advice, batch)
             done += max(advised, 0)
             if advised == int(batch[:, 1].sum()):
                 first += len(batch)
@@ -59,13 +66,11 @@ class Target:
         ends = np.cumsum(vectors[first:, 1])
         return first + int(np.searchsorted(ends, advised, side="right")) + 1
 
-    def _call(self, batch: NDArray[np.uint64]) -> int:
+    def _call(self, advice: int, batch: NDArray[np.uint64]) -> int:
         """Bytes advised, 0 when the very first vector is refused; raises when the process or the right is gone."""
         block = np.ascontiguousarray(batch)
         pointer = ctypes.c_void_p(block.ctypes.data)
-        result = int(
-            _libc.syscall(_PROCESS_MADVISE, self._descriptor, pointer, ctypes.c_size_t(len(block)), PAGEOUT, 0)
-        )
+        result = int(_libc.syscall(_PROCESS_MADVISE, self._descriptor, pointer, ctypes.c_size_t(len(block)), advice, 0))
         if result >= 0:
             return result
         code = ctypes.get_errno()

@@ -55,6 +55,16 @@ class PageIdle:
         found[found] = truly
         return found, heads[truly]
 
+    def marked(self, pages: Pages) -> NDArray[np.bool_]:
+        """Which pages' marks stand now, their own or, of tails, their heads'. Pages off the lists carry none."""
+        found = self._idle(pages)
+        others = np.flatnonzero(~found)
+        heads, on_lru = self._heads(pages[others])
+        found[others] = on_lru & (heads != pages[others])
+        tails = others[found[others]]
+        found[tails] = self._idle(heads[found[others]])
+        return found
+
     def mark(self, pages: Pages) -> None:
         """Mark pages idle; marks on tails and on pages off the lists are ignored by the kernel."""
         words, values = _words(np.unique(pages))

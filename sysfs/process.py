@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from reconciler.model import Identity, ProcessFacts
+from sysfs import numa
 from sysfs.errors import KernelError, Rejected
 from sysfs.tree import Tree
 
@@ -53,6 +54,15 @@ def oom_score(tree: Tree, pid: int) -> int:
     if not text.isdigit():
         raise Rejected(None, f"is no score: {text[:20]!r}", path)
     return int(text)
+
+
+def memory_nodes(tree: Tree, pid: int) -> frozenset[int]:
+    """Nodes that the process's cpuset lets its memory be on; empty on a kernel that does not say."""
+    for line in tree.read(f"/proc/{pid}/status").splitlines():
+        key, _, value = line.partition(":")
+        if key == "Mems_allowed_list":
+            return numa.parse_list(value)
+    return frozenset()
 
 
 def name_ourselves(name: str) -> None:

@@ -28,6 +28,12 @@ class Bucket:
             self._refill()
             self._level -= amount
 
+    def empty(self) -> None:
+        """What was saved up is lost; a debt stays."""
+        with self._lock:
+            self._refill()
+            self._level = min(self._level, 0.0)
+
     def wait(self, level: float = 0.0) -> float:
         """Seconds until it holds this much; infinite for a rate of 0."""
         missing = level - self.level()

@@ -3,19 +3,13 @@
 import shlex
 from typing import Protocol
 
-from reconciler.engine import stats
-from reconciler.engine.processes import Figures
-
 
 class Asked(Protocol):
     """What is asked about: one workload's loop, or all of them."""
 
-    @property
-    def page_size(self) -> int: ...
-
     def dump_policy(self, words: tuple[str, ...]) -> str: ...
 
-    def figures(self) -> dict[int, Figures]: ...
+    def stats(self, words: tuple[str, ...]) -> str: ...
 
 
 class Console(Protocol):
@@ -39,6 +33,6 @@ class Answers:
             case ("policy", "-dump", *rest):
                 return self._asked.dump_policy(tuple(rest)) + "\n"
             case ("stats", *rest):
-                return stats.tables(rest, self._asked.figures(), self._asked.page_size) + "\n"
+                return self._asked.stats(tuple(rest)) + "\n"
             case _:
                 raise ValueError(f"unknown command {' '.join(words)!r}: policy -dump accessed T,T or stats expected")

@@ -12,19 +12,20 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler import logfmt
-from reconciler.engine import claims, processes
+from reconciler.engine import claims, processes, stats
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bells import Bells
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
 from reconciler.engine.console import Answers, Asked, Console
 from reconciler.engine.errands import Errands
+from reconciler.engine.figures import Books, Figures
 from reconciler.engine.kdamonds import Kdamonds
-from reconciler.engine.mover import Target
+from reconciler.engine.mover import Mover
 from reconciler.engine.node import NODE, NodeRoutines
-from reconciler.engine.processes import Figures
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
+from reconciler.engine.site import Doors
 from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.trackers.damon import Damon
 from reconciler.engine.trackers.finder import Finder
@@ -38,7 +39,7 @@ from reconciler.engine.trackers.tracker import Makers
 from reconciler.engineconfig import RoutineConfig
 from reconciler.model import EngineSettings, EngineTask, Features
 from reconciler.report import EngineReport
-from sysfs import advise, kcmp
+from sysfs import kcmp
 from sysfs.tree import Tree
 
 TRACKERS: Makers = {
@@ -72,7 +73,7 @@ class Engine:
         output: Callable[[str, str], None] = _ignore,
         cpu_clock: Callable[[], float] = time.thread_time,
         trackers: Makers = TRACKERS,
-        target: Target = advise.Target,
+        doors: Doors | None = None,
         same_memory: Callable[[int, int], bool] = kcmp.same_memory,
         console: Callable[[Asked], Console] = Answers,
         errands: Errands | None = None,
@@ -97,7 +98,7 @@ class Engine:
             cpu_clock=cpu_clock,
             epoch=clock(),
             output=_one_at_a_time(output),
-            target=target,
+            doors=doors or Doors(tree=tree, page_size=features.page_size),
             claims=Claims(processes.sharing(tree, same_memory), foreign),
             bells=bells or Bells(tree),
             hurry=self.scheduler.hurry,
@@ -135,6 +136,12 @@ class Engine:
     def running(self) -> dict[str, EngineTask]:
         with self._lock:
             return {workload: session.task for workload, session in self._sessions.items()}
+
+    def mover(self, workload: str) -> Mover | None:
+        """Of a running loop: for tasks by hand, and to pause it. It may be used from any thread."""
+        with self._lock:
+            session = self._sessions.get(workload)
+        return session.mover if session is not None else None
 
     def report(self, workload: str) -> EngineReport | None:
         with self._lock:
@@ -197,6 +204,11 @@ class Engine:
 
     def figures(self) -> dict[int, Figures]:
         return {pid: each for _, session in self._all() for pid, each in session.figures().items()}
+
+    def stats(self, words: tuple[str, ...]) -> str:
+        """The answer to the prompt's `stats WORDS`, of every workload."""
+        books = Books([session.book for _, session in self._all()])
+        return stats.answer(words, books, self.page_size, self._around.clock())
 
     def dump_policy(self, words: tuple[str, ...]) -> str:
         return "\n".join(f"workload: {workload}\n{session.dump_policy(words)}" for workload, session in self._all())

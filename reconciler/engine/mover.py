@@ -1,244 +1,333 @@
-"""Pages idle regions out: at most so many bytes a second, and believes nothing that it has not seen.
+"""Moves memory: at most so many bytes a second, urgent things first, and believes nothing that it has not seen.
 
-Candidates wait in a queue, longest idle first. A step takes as much as the bucket allows, lists the pages that can
-leave now (present, mapped by this process only, of the region's own kind), advises them, and looks again: anonymous
-pages must have become swap entries, file pages must have left the page cache. What stayed is advised once more in the
-same step (pages rest in per-CPU batches for a moment); what stays then is left to a later turn of the policy.
+What a policy wants waits in columns (waiting.py) and is replaced by every decision; what a person asked for are tasks
+(tasks.py), which go first and stay until they are done or explained. A step takes as much of both as the bucket allows.
+How pages move is said by pageout.py, swapin.py and migration.py.
+
+One thread steps; tasks may be added, listed, paused and removed from any.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
-from numpy.typing import NDArray
 
-from reconciler.engine import processes, regions
+from reconciler.engine import tasks
 from reconciler.engine.bucket import Bucket
-from reconciler.engine.policies.policy import Move
+from reconciler.engine.destinations import room
+from reconciler.engine.figures import Book, Figures
+from reconciler.engine.migration import Migration
+from reconciler.engine.pageout import PageOut
+from reconciler.engine.passage import Ledger, Way, carry_out
+from reconciler.engine.policies.policy import BACK, TO_SWAP, Move
 from reconciler.engine.processes import Process
-from reconciler.engineconfig import MoverConfig
-from sysfs import advise, pagemap, residency
-from sysfs.errors import Gone, KernelError
-from sysfs.maps import Kind
-from sysfs.pagemap import Pagemap
-from sysfs.tree import Tree
+from reconciler.engine.ranges import Ranges
+from reconciler.engine.rooms import Rooms
+from reconciler.engine.site import BLOCK_PAGES, Doors, Site
+from reconciler.engine.swapin import SwapIn
+from reconciler.engine.tasks import Errand, Task, TaskReport
+from reconciler.engine.waiting import Group, Waiting
+from reconciler.engineconfig import SWAP, MoverConfig
+from sysfs.errors import Busy, Gone, KernelError, Rejected
+from sysfs.page_idle import PageIdle
 
 MIB = 1 << 20
-ATTEMPTS = 2
-_STEP_REGIONS = 512
-_PIECE_PAGES = 1 << 17  # of address space, looked at together: 1 MiB of pagemap
-_TRIES_MAX = np.uint8(255)
-
-Mask = NDArray[np.bool_]
-Target = Callable[[int], advise.Target]
+NOT_RUNNING, PAUSED, BUSY, ALL_DONE = "NotRunning", "Paused", "Busy", "AllDone"
+_CATCH_UP_S = 0.25  # of bandwidth may be saved up while a step takes long
+_STEP_TASKS = 64
+_MOST_FINISHED = 100  # failed tasks that are remembered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
     """Of one step, in bytes."""
 
-    advised: int = 0
+    advised: int = 0  # asked to leave memory
     left: int = 0  # verified
+    to_nodes: int = 0  # verified
+    back: int = 0  # brought back from swap, verified
+    spent: int = 0  # of the bandwidth
+
+    def __add__(self, other: "Moved") -> "Moved":
+        return Moved(
+            advised=self.advised + other.advised,
+            left=self.left + other.left,
+            to_nodes=self.to_nodes + other.to_nodes,
+            back=self.back + other.back,
+            spent=self.spent + other.spent,
+        )
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Pages of neighbouring regions, and what became of them."""
-
-    start: int
-    entries: NDArray[np.uint64]
-    wanted: Mask
-    left: Mask = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.left = np.zeros(len(self.wanted), np.bool_)
+def _nothing() -> None:
+    """Nobody waits for tasks."""
 
 
 class Mover:
     def __init__(
         self,
-        tree: Tree,
+        doors: Doors,
         config: MoverConfig,
-        page_size: int,
         clock: Callable[[], float],
-        target: Target = advise.Target,
+        *,
+        book: Book | None = None,
+        rooms: Rooms | None = None,
+        wake: Callable[[], None] = _nothing,
     ) -> None:
-        self._tree, self._page_size, self._target = tree, page_size, target
-        self.trouble = ""  # why the kernel refused a page-out last
-        self.interval = config.interval_ms / 1000
+        self._doors, self._clock, self._wake = doors, clock, wake
+        self.book = book or Book()
+        self.rooms = rooms or Rooms(doors.tree, clock)
+        self.trouble = ""  # why something could not be moved last
+        self.running = True
+        self._paused = False
+        self.configure(config)
+        self._waiting = Waiting()
+        self._numbers = count(1)
+        self._errands: dict[int, Errand] = {}
+        self._lock = threading.Lock()
+        self._marks: PageIdle | None = None
+
+    def configure(self, config: MoverConfig) -> None:
+        """Another interval and bandwidth, from now on."""
+        self.config, self.interval = config, config.interval_ms / 1000
         rate = config.bandwidth_mib * MIB
-        self._bucket = Bucket(rate, rate * max(2 * self.interval, 0.25), clock)
-        self._queue = np.empty(0, _QUEUED)
+        self._bucket = Bucket(rate, rate * max(2 * self.interval, _CATCH_UP_S), self._clock)
+
+    # -- what a policy wants -----------------------------------------------------------------------------------------
 
     def replace(self, moves: Sequence[Move]) -> None:
-        """A new queue."""
-        pieces = [_queued(move) for move in moves]
-        queue = np.concatenate(pieces) if pieces else np.empty(0, _QUEUED)
-        self._queue = queue[np.argsort(queue["order"], kind="stable")]
+        """New moves; those of the last decision are forgotten."""
+        self._start_afresh()
+        self._waiting.replace(moves)
 
     def keep(self, moves: Sequence[Move]) -> None:
         """Drop what is not wanted any more; called after each look."""
-        kept = np.zeros(len(self._queue), np.bool_)
-        for move in moves:
-            kept |= (self._queue["pid"] == move.pid) & np.isin(self._queue["start"], move.start)
-        self._queue = self._queue[kept]
+        self._waiting.keep(moves)
 
     def pending(self) -> int:
-        return len(self._queue)
+        """Moves and tasks that are not finished; 0 while paused, for then nothing is to be done."""
+        return 0 if self._paused or not self.running else len(self._waiting) + len(self._unfinished())
 
     def wait(self) -> float:
         """Seconds until the next step."""
-        return max(self.interval, self._bucket.wait())
+        due = 0.0
+        if not len(self._waiting):
+            due = min((made.due for made in self._unfinished()), default=0.0) - self._clock()
+        return max(self.interval, self._bucket.wait(), due)
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def add(self, task: Task) -> int:
+        """Its number. `Gone` if there is no such process, `Refused` where nobody may look at it."""
+        made = tasks.errand(next(self._numbers), task, self._doors)
+        self._start_afresh()
+        with self._lock:
+            self._errands[made.number] = made
+        self._wake()
+        return made.number
+
+    def tasks(self) -> tuple[TaskReport, ...]:
+        """Those that wait, are under way, or failed; who is done is gone from the list."""
+        with self._lock:
+            return tuple(made.report() for made in self._errands.values())
+
+    def remove(self, number: int) -> bool:
+        """Whether there was such a task."""
+        with self._lock:
+            return self._errands.pop(number, None) is not None
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def proceed(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def state(self) -> str:
+        """In memtierd's words."""
+        if not self.running:
+            return NOT_RUNNING
+        if self._paused:
+            return PAUSED
+        return BUSY if self.pending() else ALL_DONE
+
+    def close(self) -> None:
+        if self._marks is not None:
+            self._marks.__exit__(None, None, None)
+            self._marks = None
+
+    def _unfinished(self) -> list[Errand]:
+        with self._lock:
+            return [made for made in self._errands.values() if not made.finished]
+
+    def _start_afresh(self) -> None:
+        """A rest earns no storm: what was not used while there was nothing to do is lost."""
+        if not len(self._waiting) and not self._unfinished():
+            self._bucket.empty()
+
+    # -- a step ------------------------------------------------------------------------------------------------------
 
     def step(self, known: Mapping[int, Process], stopped: Callable[[], bool]) -> Moved:
-        """Move as much as is allowed now."""
+        """Move as much as is allowed now. `known`: processes whose regions are told what happened."""
         budget = self._bucket.level()
-        if budget < 0 or not len(self._queue):
+        if budget < 0 or not self.pending() or self.config.bandwidth_mib <= 0:
             return Moved()
-        sizes = np.cumsum(self._queue["bytes"][:_STEP_REGIONS])
-        number = int(np.searchsorted(sizes, budget, side="left")) + 1
-        taken, self._queue = self._queue[:number], self._queue[number:]
-        results = [
-            self._of_process(known[pid], np.sort(taken["start"][taken["pid"] == pid]))
-            for pid in np.unique(taken["pid"]).tolist()
-            if pid in known and not stopped()
-        ]
-        moved = Moved(advised=sum(r.advised for r in results), left=sum(r.left for r in results))
-        self._bucket.spend(moved.advised)
+        moved = self._of_tasks(known, budget, stopped)
+        if moved.spent <= budget:
+            moved += self._of_policy(known, budget - moved.spent, stopped)
+        self._bucket.spend(moved.spent)
         return moved
 
-    def _of_process(self, known: Process, starts: NDArray[np.uint64]) -> Moved:
-        index = np.searchsorted(known.regions["start"], starts)
-        index = index[index < len(known.regions)]
-        index = index[np.isin(known.regions["start"][index], starts)]
-        if not len(index):
-            return Moved()
-        try:
-            with self._target(known.pid) as target, Pagemap(self._tree, known.pid, self._page_size) as opened:
-                if not processes.is_still(self._tree, known):  # asked after opening: from here on it is nobody else
-                    return Moved()
-                return self._of_regions(known, index, target, opened)
-        except Gone:  # exited or exec'ed meanwhile
-            return Moved()
-        except KernelError as error:  # a security module may forbid one process; the others go on
-            self.trouble = str(error)
-            tries = known.regions["tries"]
-            tries[index] = np.minimum(tries[index], _TRIES_MAX - 1) + np.uint8(1)
-            return Moved()
-
-    def _of_regions(self, known: Process, index: NDArray[np.intp], target: advise.Target, opened: Pagemap) -> Moved:
-        rows, advised = known.regions[index], 0
-        gone = np.zeros(len(rows), np.uint32)
-        for ranges in self._pieces(rows, known):
-            listed = [(start, opened.entries(start, end)) for start, end in ranges]
-            batches = [_Batch(start, entries, self._can_leave(rows, start, entries)) for start, entries in listed]
-            advised += self._advise(known, batches, target, opened)
-            gone += self._gone(rows, batches)
-        _book(known.regions, index, gone)
-        left = int(gone.sum()) * self._page_size
-        known.figures.moved(advised, left)
-        return Moved(advised=advised, left=left)
-
-    def _pieces(self, rows: regions.Regions, known: Process) -> Iterator[list[tuple[int, int]]]:
-        """Address ranges of the regions, so many at a time that what is read of them stays small."""
-        together, size, most = list[tuple[int, int]](), 0, _PIECE_PAGES * self._page_size
-        # One mapping a range: the kernel refuses all of a range that begins in, say, a locked mapping.
-        for start, end in regions.spans(rows, self._page_size, known.mapped.start):
-            for at in range(start, end, most):
-                stop = min(at + most, end)
-                if size + stop - at > most:
-                    yield together
-                    together, size = [], 0
-                together.append((at, stop))
-                size += stop - at
-        yield together
-
-    def _advise(self, known: Process, batches: list[_Batch], target: advise.Target, opened: Pagemap) -> int:
-        """Ask for what can leave, look, and ask once more for what stayed; returns bytes."""
-        advised = 0
-        for _ in range(ATTEMPTS):
-            remaining = [self._runs(batch) for batch in batches]
-            starts = np.concatenate([runs[0] for runs in remaining])
-            if not len(starts):
+    def _of_tasks(self, known: Mapping[int, Process], budget: float, stopped: Callable[[], bool]) -> Moved:
+        moved, now = Moved(), self._clock()
+        for made in [each for each in self._unfinished() if each.due <= now][:_STEP_TASKS]:
+            if moved.spent > budget or stopped():
                 break
-            ends = np.concatenate([runs[1] for runs in remaining])
-            advised = max(advised, target.page_out(starts, ends))
-            for batch in batches:
-                self._verify(known, batch, opened)
-        return advised
+            moved += self._of_errand(made, known.get(made.task.pid), budget - moved.spent)
+            if made.finished:
+                self._finished(made)
+        return moved
 
-    def _can_leave(self, rows: regions.Regions, start: int, entries: NDArray[np.uint64]) -> Mask:
-        """Present, mapped nowhere else, and of the region's own kind (which also leaves out the zero page)."""
-        is_file = (entries & pagemap.FILE) != 0
-        owner = np.searchsorted(rows["start"], self._addresses(start, len(entries)), side="right") - 1
-        of_kind = is_file == (rows["kind"][owner] == Kind.FILE)
-        needed = pagemap.PRESENT | pagemap.EXCLUSIVE
-        result: Mask = ((entries & needed) == needed) & of_kind
-        return result
+    def _of_policy(self, known: Mapping[int, Process], budget: float, stopped: Callable[[], bool]) -> Moved:
+        moved, left_over = Moved(), list[tuple[Group, int]]()
+        for group in self._waiting.take(max(budget, BLOCK_PAGES * self._doors.page_size)):
+            if moved.spent > budget or stopped():
+                left_over.append((group, 0))
+            elif group.pid in known:
+                done, address = self._of_group(known[group.pid], group, budget - moved.spent)
+                moved += done
+                left_over += [(group, address)] if address is not None else []
+        for group, address in reversed(left_over):
+            self._waiting.put_back(group, address)
+        return moved
 
-    def _addresses(self, start: int, number: int) -> NDArray[np.uint64]:
-        return np.uint64(start) + np.arange(number).astype(np.uint64) * np.uint64(self._page_size)
+    # -- one process -------------------------------------------------------------------------------------------------
 
-    def _runs(self, batch: _Batch) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Address ranges of the pages that still should leave."""
-        padded = np.concatenate(([False], batch.wanted & ~batch.left, [False]))
-        edges = np.flatnonzero(padded[1:] != padded[:-1]).astype(np.uint64) * np.uint64(self._page_size)
-        return np.uint64(batch.start) + edges[::2], np.uint64(batch.start) + edges[1::2]
+    def _of_group(self, known: Process, group: Group, budget: float) -> tuple[Moved, int | None]:
+        ledger, wanted = Ledger(self._doors.page_size, known.regions), group.ranges()
+        try:
+            marks = self._idle_marks() if group.only_idle else None
+            with Site(self._doors, known.identity, known.mapped, marks) as site:
+                to = self._destination(group.to, int(group.rows["bytes"].sum()))
+                way = self._way(site, known.figures, to)
+                passed = carry_out(site, way, wanted, budget, ledger)
+        except Gone:  # exited or exec'ed meanwhile
+            return Moved(), None
+        except KernelError as error:  # a security module may forbid one process; the others go on
+            self._troubled(str(error))
+            ledger.book_failure(wanted)
+            return Moved(), None
+        visited = _before(wanted, passed.next)
+        self._book(ledger, to, visited)
+        self._nowhere(way)
+        return _moved(ledger, to, passed.spent), passed.next
 
-    def _verify(self, known: Process, batch: _Batch, opened: Pagemap) -> None:
-        size = len(batch.wanted)
-        after = opened.entries(batch.start, batch.start + size * self._page_size)
-        after = np.append(after, np.zeros(size - len(after), np.uint64))
-        was_file = (batch.entries & pagemap.FILE) != 0
-        unmapped = batch.wanted & was_file & ((after & pagemap.PRESENT) == 0)
-        if unmapped.any():
-            unmapped &= ~self._resident(known, batch.start, size)
-        batch.left = (batch.wanted & ~was_file & ((after & pagemap.SWAPPED) != 0)) | unmapped
+    def _of_errand(self, made: Errand, known: Process | None, budget: float) -> Moved:
+        """A turn of a task; a process whose regions are tracked is told."""
+        made.state = tasks.MOVING
+        ledger = made.ledger
+        ledger.mine = known.regions if known is not None and known.identity == made.identity else ledger.mine[:0]
+        ledger.of_region = {}
+        before = (ledger.wanted, ledger.moved, ledger.looked)
+        figures, wanted = self.book.figures(made.identity, self._clock()), made.rest
+        to = self._destination(made.task.to, int(budget))
+        try:
+            with Site(self._doors, made.identity, made.mapped) as site:
+                way = self._way(site, figures, to)
+                passed = carry_out(site, way, wanted, budget, ledger)
+        except KernelError as error:
+            self._fails(made, error)
+            return Moved()
+        self._book(ledger, to, _before(wanted, passed.next))
+        made.passed(passed.next)
+        if made.attempt == 1:
+            made.done += ledger.wanted - before[0] if to == BACK else ledger.looked - before[2]
+        made.moved += ledger.moved - before[1]
+        if passed.next is None:
+            why = way.why if isinstance(way, Migration) else ""
+            made.end_attempt(self._clock(), lambda: tasks.why_stayed(self._doors, made, why))
+        this = Ledger(ledger.page_size, wanted=ledger.wanted - before[0], moved=ledger.moved - before[1])
+        return _moved(this, to, passed.spent)
 
-    def _resident(self, known: Process, start: int, pages: int) -> Mask:
-        """Which pages of the address range are still in the page cache; unknown means they are."""
-        result = np.ones(pages, np.bool_)
-        for low, high, offset, at in self._file_parts(known, start, start + pages * self._page_size):
-            first = (max(start, low) - start) // self._page_size
-            size = min(start + pages * self._page_size, high) - max(start, low)
+    def _fails(self, made: Errand, error: KernelError) -> None:
+        self._troubled(str(error))
+        if isinstance(error, Gone):
+            made.finish(f"process {made.task.pid} has ended, or is another program now")
+        elif isinstance(error, Busy) and made.attempt < tasks.ATTEMPTS:
+            made.again(self._clock(), str(error))
+        else:
+            made.finish(str(error))
+
+    def _finished(self, made: Errand) -> None:
+        """Who is done leaves the list; who failed stays to be read, with the last hundred."""
+        self.book.happened(f"task {made.state}", self._clock())
+        with self._lock:
+            if made.state == tasks.DONE:
+                self._errands.pop(made.number, None)
+            failed = [number for number, each in self._errands.items() if each.finished]
+            for number in failed[:-_MOST_FINISHED]:
+                del self._errands[number]
+
+    def _way(self, site: Site, figures: Figures, to: tuple[int, ...]) -> Way:
+        if to == TO_SWAP:
+            return PageOut(site, figures)
+        if to == BACK:
+            return SwapIn(site, figures)
+        return Migration(site, to, self.rooms, figures, self.book)
+
+    def _destination(self, to: tuple[int, ...], size: int) -> tuple[int, ...]:
+        """Of a list that names swap beside nodes: the nodes as long as one of them has room, then swap."""
+        nodes = tuple(node for node in to if node != SWAP)
+        if not nodes or len(nodes) == len(to):
+            return to
+        fits = any(node.number in nodes and room(node) >= size for node in self.rooms.nodes())
+        return nodes if fits else TO_SWAP
+
+    def _book(self, ledger: Ledger, to: tuple[int, ...], visited: Ranges) -> None:
+        if not len(ledger.mine):
+            return
+        if to == TO_SWAP:
+            ledger.book_out(visited)
+        elif to == BACK:
+            ledger.book_back(visited)
+        else:
+            ledger.book_nodes(visited)
+
+    def _idle_marks(self) -> PageIdle:
+        if self._marks is None:
             try:
-                found = residency.resident(self._tree, known.pid, (low, high), offset + at, size)
-            except KernelError:
-                continue
-            result[first : first + len(found)] = found
-        return result
+                self._marks = PageIdle(self._doors.tree, self._doors.page_size)
+            except KernelError as error:
+                raise Rejected(
+                    None,
+                    f"pages may only move while they are idle, and nobody can tell: {error.strerror}",
+                    error.filename,
+                ) from error
+        return self._marks
 
-    @staticmethod
-    def _file_parts(known: Process, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-        """File mappings that overlap, as (start, end, file offset of start, bytes from start to the overlap)."""
-        mapped = known.mapped
-        first = int(np.searchsorted(mapped.end, start, side="right"))
-        last = int(np.searchsorted(mapped.start, end, side="left"))
-        for i in range(first, last):
-            if mapped.kind[i] == Kind.FILE:
-                low = int(mapped.start[i])
-                yield low, int(mapped.end[i]), int(mapped.offset[i]), max(start - low, 0)
+    def _nowhere(self, way: Way) -> None:
+        if isinstance(way, Migration) and way.why:
+            self._troubled(way.why)
 
-    def _gone(self, rows: regions.Regions, batches: list[_Batch]) -> NDArray[np.uint32]:
-        """Pages of each region that left."""
-        addresses = np.concatenate([self._addresses(b.start, len(b.left))[b.left] for b in batches])
-        owner = np.searchsorted(rows["start"], addresses, side="right") - 1
-        return np.bincount(owner, minlength=len(rows)).astype(np.uint32)
+    def _troubled(self, why: str) -> None:
+        self.trouble = why
+        self.book.happened(f"mover: {why}", self._clock())
 
 
-def _book(mine: regions.Regions, index: NDArray[np.intp], gone: NDArray[np.uint32]) -> None:
-    mine["present"][index] -= np.minimum(gone, mine["present"][index])
-    mine["swapped"][index] += np.where(mine["kind"][index] == Kind.ANON, gone, 0).astype(np.uint32)
-    mine["out"][index] += gone
-    again = np.minimum(mine["tries"][index], _TRIES_MAX - 1) + np.uint8(1)
-    mine["tries"][index] = np.where(gone > 0, 0, again)
+def _moved(ledger: Ledger, to: tuple[int, ...], spent: int) -> Moved:
+    size = ledger.moved * ledger.page_size
+    if to == TO_SWAP:
+        return Moved(advised=spent, left=size, spent=spent)
+    if to == BACK:
+        return Moved(back=size, spent=spent)
+    return Moved(to_nodes=size, spent=spent)
 
 
-_QUEUED = np.dtype([("pid", np.int32), ("start", np.uint64), ("bytes", np.int64), ("order", np.uint32)])
-
-
-def _queued(move: Move) -> NDArray[np.void]:
-    table = np.empty(len(move.start), _QUEUED)
-    table["pid"], table["start"], table["order"] = move.pid, move.start, move.order
-    table["bytes"] = move.size
-    return table
+def _before(wanted: Ranges, address: int | None) -> Ranges:
+    """The part of the ranges below an address."""
+    if address is None:
+        return wanted
+    start, end = wanted
+    mask = start < np.uint64(address)
+    return start[mask], np.minimum(end[mask], np.uint64(address))

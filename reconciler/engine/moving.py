@@ -1,24 +1,41 @@
 """What a workload's policy wants moved, as far as the brakes allow, handed to its mover."""
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
 
 from reconciler import brakes, logfmt
 from reconciler.brakes import Hold
+from reconciler.engine import locating, pages_of_interest, regions
+from reconciler.engine.damos import Damos
+from reconciler.engine.figures import Book
+from reconciler.engine.forecasters import catalogue as forecasters
+from reconciler.engine.forecasters import forecaster
 from reconciler.engine.gauges import Gauges
+from reconciler.engine.locating import Located
 from reconciler.engine.members import Members
-from reconciler.engine.mover import Mover
+from reconciler.engine.mover import Moved, Mover
+from reconciler.engine.pages_of_interest import Interest
 from reconciler.engine.policies import catalogue
 from reconciler.engine.policies.policy import Move, Policy, Seat, View
+from reconciler.engine.processes import Process
+from reconciler.engine.rooms import Rooms
+from reconciler.engine.site import Site
 from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
+from reconciler.engine.trackers.tracker import Means
+from reconciler.engineconfig import AvoidOomConfig, DamosConfig, DemoteIdleConfig
 from reconciler.model import EngineTask
-from sysfs import cgroup
+from sysfs import cgroup, process
 from sysfs.errors import KernelError
 from sysfs.maps import Kind
+from sysfs.tree import Tree
 
 _BRAKE_CHECK_S = 1.0
+_T = TypeVar("_T")
 
 _log = logging.getLogger("ebbtide.engine")
 
@@ -26,23 +43,74 @@ _log = logging.getLogger("ebbtide.engine")
 class Moving:
     def __init__(self, task: EngineTask, around: Surroundings, kinds: frozenset[int]) -> None:
         self._task, self._around, self._kinds = task, around, kinds
-        self.policy: Policy = catalogue.make(task.config.policy)
-        size = around.features.page_size
-        self.mover = Mover(around.tree, task.config.mover, size, around.clock, around.target)
+        self._forecaster = forecasters.of_policy(task.config.policy, _means(around))
+        epoch_ns = time.time_ns() - int((around.clock() - around.epoch) * 1e9)
+        self.policy: Policy = catalogue.make(task.config.policy, self._forecaster, epoch_ns)
+        self._kernel: Damos | None = None  # who acts instead of our mover
+        self._interest: Interest | None = None
+        self._doors = replace(around.doors, page_size=around.features.page_size)
+        self.book, self._rooms = Book(), Rooms(around.tree, around.clock)
+        self.mover = Mover(
+            self._doors,
+            task.config.mover,
+            around.clock,
+            book=self.book,
+            rooms=self._rooms,
+            wake=lambda: around.hurry(task.workload, around.clock()),
+        )
         self._gauges = Gauges(around.tree)
         self._checking = Ticker(_BRAKE_CHECK_S, around.clock())
-        self._hold, self.brake, self._allowed = Hold(), "", kinds
+        self._hold, self.brake = Hold(), ""
+        self._leaving = self._movable = kinds
+        self._located: dict[int, Located] = {}
+        self._allowed: dict[int, frozenset[int]] = {}
+        self._scores: dict[int, int] = {}
         self._turn = 0
-        self.advised = self.left = self.back = 0  # bytes
+        self.sums, self.back = Moved(), 0  # back: bytes that were paged out and used again
 
     def wanted(self) -> bool:
         return self._task.config.moves()
+
+    def decides(self) -> bool:
+        """Whether its policy is asked at all: one that keeps a record of heats is, also when nothing is moved."""
+        return self.wanted() or self.policy.resets
 
     def pending(self) -> int:
         return self.mover.pending()
 
     def wait(self) -> float:
         return self.mover.wait()
+
+    def arm(self, means: Means) -> None:
+        """What may fail where this kernel lacks it: that ends the loop."""
+        policy = self._task.config.policy
+        if isinstance(policy, DamosConfig) and self.wanted():
+            self._kernel = Damos(policy, means)
+
+    def roster(self, known: Mapping[int, Process]) -> None:
+        """Whose memory it is about, after each watch."""
+        if self._kernel is not None:
+            self._kernel.roster(known)
+
+    def close(self) -> None:
+        self.mover.running = False
+        self.mover.close()
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+        if self._forecaster is not None:
+            self._forecaster.close()
+
+    def notes(self) -> list[str]:
+        """What a reader of the report must know."""
+        notes = [self.policy.note, *(self._interest.notes if self._interest is not None else ())]
+        if (kernel := self._kernel) is not None:
+            done = kernel.figures()
+            notes.append(
+                f"the kernel tried {done.tried_bytes >> 20} MiB and applied {self._task.config.policy_name} to"
+                f" {done.applied_bytes >> 20} MiB; its quota was exceeded {done.quota_exceeded} times"
+            )
+        return [note for note in notes if note]
 
     def came_back(self, size: int) -> None:
         self.back += size
@@ -51,9 +119,26 @@ class Moving:
     def decide(self, members: Members, now: int) -> None:
         self._turn += 1
         self._allow(members)
+        self._survey(members)
         view = self.view(members, now)
         self.policy.observe(view)
-        self.mover.replace(self.policy.moves(view))
+        if self.wanted():
+            self.mover.replace(self.policy.moves(view))
+        self._let_the_kernel_act()
+        if self.policy.resets:
+            for known in members.known.values():
+                known.regions = regions.reset(known.regions)
+        self.book.happened("decision", self._around.clock())
+
+    def _let_the_kernel_act(self) -> None:
+        """The brakes hold schemes, too."""
+        if self._kernel is None:
+            return
+        pages_out = self._task.config.pages_out()
+        if self._kernel.paused and (self._leaving if pages_out else self._movable):
+            self._kernel.proceed()
+        elif not self._kernel.paused and not (self._leaving if pages_out else self._movable):
+            self._kernel.pause()
 
     def looked(self, members: Members, now: int) -> None:
         """After a round of looks: what is in use again is not moved any more."""
@@ -64,22 +149,71 @@ class Moving:
         if self._checking.take(self._around.clock()):
             self._allow(members)
             self.mover.keep(self._moves(members, now))
-        moved = self.mover.step(members.known, stopped)
-        self.advised += moved.advised
-        self.left += moved.left
+        self.sums += self.mover.step(members.known, stopped)
 
     def view(self, members: Members, now: int) -> View:
-        seats = {
-            pid: Seat(regions=each.regions, looked=each.looked, idle=each.idle) for pid, each in members.known.items()
-        }
         return View(
-            seats=seats,
+            seats={pid: self._seat(each) for pid, each in members.known.items()},
             now=now,
             turn=self._turn,
             page_size=self._around.features.page_size,
-            leaving=self._allowed,
-            moving=self._allowed,
+            leaving=self._leaving,
+            moving=self._movable,
+            nodes=self._rooms.nodes(),
+            interest=self._interest.ranges if self._interest is not None else None,
         )
+
+    def node_bytes(self) -> dict[str, int]:
+        """On each node, at the last decision of a policy that asks where memory is."""
+        located = list(dict(self._located).values())
+        size = self._around.features.page_size
+        return {
+            str(node.number): sum(int(each.pages[:, column].sum()) for each in located) * size
+            for column, node in enumerate(self._rooms.nodes())
+            if located
+        }
+
+    # -- where memory is ---------------------------------------------------------------------------------------------
+
+    def _seat(self, known: Process) -> Seat:
+        located = self._located.get(known.pid)
+        return Seat(
+            regions=known.regions,
+            looked=known.looked,
+            on_node=located.of(known.regions) if located is not None else None,
+            allowed=self._allowed.get(known.pid, frozenset()),
+            oom_score=self._scores.get(known.pid, 0),
+            idle=known.idle,
+        )
+
+    def _survey(self, members: Members) -> None:
+        """Which nodes processes may use, and all else that only this policy wants to know."""
+        nodes = tuple(node.number for node in self._rooms.nodes())
+        if len(nodes) > 1:
+            self._allowed = self._of_each(members, process.memory_nodes)
+        match self._task.config.policy:
+            case AvoidOomConfig():
+                self._scores = self._of_each(members, process.oom_score)
+            case DemoteIdleConfig(pages_of_interest_directory=directory) if directory:
+                self._interest = pages_of_interest.read(directory, self._around.features.page_size)
+        if self.policy.locates:
+            begin = self._around.cpu_clock()
+            self._located = self._locate(members, nodes)
+            self._around.budget.spend(self._around.cpu_clock() - begin)
+
+    def _of_each(self, members: Members, read: Callable[[Tree, int], _T]) -> dict[int, _T]:
+        found: dict[int, _T] = {}
+        for pid in members.known:
+            with suppress(KernelError):
+                found[pid] = read(self._around.tree, pid)
+        return found
+
+    def _locate(self, members: Members, nodes: tuple[int, ...]) -> dict[int, Located]:
+        located: dict[int, Located] = {}
+        for pid, known in members.known.items():
+            with suppress(KernelError), Site(self._doors, known.identity, known.mapped) as site:
+                located[pid] = locating.locate(site, known.regions, nodes)
+        return located
 
     def _moves(self, members: Members, now: int) -> Sequence[Move]:
         return self.policy.moves(self.view(members, now))
@@ -92,16 +226,19 @@ class Moving:
         try:
             signals = self._gauges.read(now, self._directories(members), self._out_bytes(members))
         except KernelError as error:  # who cannot see the brakes does not drive
-            self._allowed = frozenset()
+            self._leaving = self._movable = frozenset()
             self._say(str(error))
             return
         self._hold = brakes.hold(self._hold, brakes.hurts(limits, signals), now)
-        closed = brakes.swap_closed(limits, signals) if Kind.ANON in self._kinds else ""
+        swaps = Kind.ANON in self._kinds and self._task.config.pages_out()
+        closed = brakes.swap_closed(limits, signals) if swaps else ""
         paused = "paused: `ebbtide resume` goes on" if self._around.paused() else ""
-        stop = paused or self._hold.reason or self._no_bandwidth()
+        still = paused or self._no_bandwidth()  # nothing moves at all; the other brakes are for what leaves memory
+        stop = still or self._hold.reason
         self._say(stop or closed)
         open_kinds = self._kinds - {int(Kind.ANON)} if closed else self._kinds
-        self._allowed = frozenset() if stop else open_kinds
+        self._leaving = frozenset() if stop else open_kinds
+        self._movable = frozenset() if still else self._kinds
 
     def _say(self, brake: str) -> None:
         if bool(brake) != bool(self.brake):
@@ -117,8 +254,8 @@ class Moving:
         return pages * self._around.features.page_size
 
     def _directories(self, members: Members) -> tuple[str, ...]:
-        """The workload's cgroups; of bare processes the cgroup of the first."""
-        if found := members.directories():
+        """The workload's cgroups; of bare processes the cgroup of the first, of whoever is there the whole node's."""
+        if (found := members.directories()) or self._task.config.watcher.leaf().name == "proc":
             return found
         mount = self._around.features.cgroup_mount
         for pid in sorted(members.known) if mount else ():
@@ -126,3 +263,7 @@ class Moving:
                 path = cgroup.path_of_process(self._around.tree, pid)
                 return (mount + path,) if path.strip("/") else ()
         return ()
+
+
+def _means(around: Surroundings) -> forecaster.Means:
+    return forecaster.Means(page_size=around.features.page_size, clock=around.clock, wall_clock=time.time_ns)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reconciler.engine import regions
+from reconciler.engine.figures import Figures
 from reconciler.engine.regions import Addresses, Regions
 from reconciler.model import Identity
 from sysfs import kcmp, maps, pagemap, process
@@ -21,36 +22,6 @@ from sysfs.tree import Tree
 
 _HOST_READ_S = 10.0
 _PIECE = 1 << 13  # windows that are surveyed at a time
-
-
-@dataclass(slots=True)
-class Figures:
-    """Sums since the process was adopted."""
-
-    scans: int = 0
-    pages: int = 0  # looked at
-    accessed: int = 0  # pages of regions that were seen accessed
-    seconds: float = 0.0
-    last_pages: int = 0
-    last_accessed: int = 0
-    last_seconds: float = 0.0
-    longest: float = 0.0
-    moves: int = 0
-    advised: int = 0  # bytes
-    left: int = 0  # bytes, verified
-
-    def scanned(self, pages: int, accessed: int, seconds: float) -> None:
-        self.scans += 1
-        self.pages += pages
-        self.accessed += accessed
-        self.seconds += seconds
-        self.last_pages, self.last_accessed, self.last_seconds = pages, accessed, seconds
-        self.longest = max(self.longest, seconds)
-
-    def moved(self, advised: int, left: int) -> None:
-        self.moves += 1
-        self.advised += advised
-        self.left += left
 
 
 @dataclass(slots=True, kw_only=True)

@@ -86,7 +86,7 @@ def cut(
     low, high = windows, windows + np.uint64(window_pages * page_size)
     first = np.searchsorted(end, low, side="right")
     number = np.searchsorted(start, high, side="left") - first
-    window, mapping = _pairs(first, np.maximum(number, 0))
+    window, mapping = pairs(first, np.maximum(number, 0))
     table = np.zeros(len(window), REGION)
     table["start"] = np.maximum(low[window], start[mapping])
     stop = np.minimum(high[window], end[mapping])
@@ -126,7 +126,7 @@ def union(start: Addresses, end: Addresses) -> tuple[Addresses, Addresses]:
     return start[head], reach[np.append(head[1:], len(start)) - 1]
 
 
-def _pairs(first: NDArray[np.int64], number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pairs(first: NDArray[np.int64], number: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each row i the numbers first[i] .. first[i] + number[i] - 1, as (row, number) columns."""
     row = np.repeat(np.arange(len(first)), number)
     offset = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
@@ -259,6 +259,6 @@ def overlaps(
     """Ranges that lie in both (each sorted and disjoint), and for each the index of the range of `other`."""
     first = np.searchsorted(other[1], one[0], side="right")
     number = np.searchsorted(other[0], one[1], side="left") - first
-    mine, its = _pairs(first, np.maximum(number, 0))
+    mine, its = pairs(first, np.maximum(number, 0))
     index = its.astype(np.intp)
     return np.maximum(one[0][mine], other[0][index]), np.minimum(one[1][mine], other[1][index]), index

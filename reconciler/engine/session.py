@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from reconciler.engine import accessed, processes, regions
+from reconciler.engine import accessed, processes, regions, stats
 from reconciler.engine.accessed import AccessedTable
+from reconciler.engine.figures import Book, Figures
 from reconciler.engine.members import Members
+from reconciler.engine.mover import Mover
 from reconciler.engine.moving import Moving
 from reconciler.engine.policies import age
 from reconciler.engine.processes import Process, Surveyor
@@ -88,9 +90,12 @@ class Session:
             scan_seconds=round(self._scan_seconds, 6),
             tracked_bytes=sum(int(pages.sum()) for pages in data) * size,
             idle_bytes=sum(int(pages[mask].sum()) for pages, mask in zip(data, idle, strict=True)) * size,
-            advised_bytes=self._moving.advised,
-            paged_out_bytes=self._moving.left,
+            advised_bytes=self._moving.sums.advised,
+            paged_out_bytes=self._moving.sums.left,
             came_back_bytes=self._moving.back,
+            brought_back_bytes=self._moving.sums.back,
+            moved_bytes=self._moving.sums.to_nodes,
+            node_bytes=self._moving.node_bytes(),
             brake=self._moving.brake,
             error=self._error(),
             notes=self._notes(known),
@@ -123,12 +128,24 @@ class Session:
     def page_size(self) -> int:
         return self._around.features.page_size
 
-    def figures(self) -> dict[int, processes.Figures]:
-        return {pid: each.figures for pid, each in dict(self._members.known).items()}
+    @property
+    def mover(self) -> Mover:
+        return self._moving.mover
+
+    def figures(self) -> dict[int, Figures]:
+        return self._moving.book.all()
+
+    @property
+    def book(self) -> Book:
+        return self._moving.book
+
+    def stats(self, words: tuple[str, ...]) -> str:
+        """The answer to the prompt's `stats WORDS`."""
+        return stats.answer(words, self._moving.book, self.page_size, self._around.clock())
 
     def paged_out(self) -> int:
         """Bytes that were verified to have left memory."""
-        return self._moving.left
+        return self._moving.sums.left
 
     def watch_soon(self) -> None:
         """A bell has rung: look who is there, though not all the time for somebody who makes it ring all the time."""
@@ -156,6 +173,8 @@ class Session:
             self._scan_or_wait(now)
         if self._deciding.take(now):
             self._decide()
+        if self._move_at == NEVER and self._moving.pending():  # somebody added a task
+            self._move_at = now
         if self._around.clock() >= self._move_at:
             self._move()
         self._routines.run(now)
@@ -168,6 +187,7 @@ class Session:
                 if self._tracker is not None:
                     self._tracker.close()
                 self._tracker = None
+                self._moving.close()
                 self._members.leave()
                 self._around.bells.leave(self)
             finally:
@@ -210,6 +230,7 @@ class Session:
             self._tracker = self._around.trackers[self.task.tracker](means)
             if (self.task.config.tracker.name, self.task.tracker) == ("auto", "damon") and self._knows_amounts():
                 self._tracker = Beside(self._tracker, means)
+            self._moving.arm(means)
         return self._tracker
 
     # -- whose memory ------------------------------------------------------------------------------------------------
@@ -218,6 +239,8 @@ class Session:
         tracker, self._watched = self._armed(), self._around.clock()
         self._members.watch(self._begin, lambda: self._stopped)
         tracker.roster(self._members.known)
+        self._moving.roster(self._members.known)
+        self._moving.book.prune(self._members.known, self._watched)
         follow = () if self._stopped else self._members.follow()
         if follow and self._around.bells.follow(self, follow, self.watch_soon):
             self.watch_soon()
@@ -225,6 +248,7 @@ class Session:
     def _begin(self, known: Process) -> None:
         """The first look at a process."""
         begin = self._around.cpu_clock()
+        known.figures = self._moving.book.figures(known.identity, self._around.clock())
         self._refresh(known)
         self._armed().begin(known)
         self._around.budget.spend(self._around.cpu_clock() - begin)
@@ -252,6 +276,7 @@ class Session:
         self._amounts = tracker.amounts()
         self._scans += 1
         self._scan_seconds = self._around.clock() - begin
+        self._moving.book.happened("scan", self._around.clock())
         self._moving.looked(self._members, self.deciseconds())
 
     def _begin_counters(self) -> None:
@@ -281,7 +306,8 @@ class Session:
         if seen.unused is not None:
             known.regions = regions.vouched(known.regions, seen.unused, known.looked)
         present = known.regions["present"]
-        known.figures.scanned(int(present.sum()), int(present[seen.accessed].sum()), self._around.clock() - begin)
+        pages, written = (int(present[mask].sum()) for mask in (seen.accessed, seen.writes > 0))
+        known.figures.scanned(int(present.sum()), pages, self._around.clock() - begin, written)
 
     def _refresh(self, known: Process) -> None:
         back = self._surveyor.refresh(known, self._around.clock(), self.deciseconds())
@@ -290,10 +316,9 @@ class Session:
     # -- what leaves -------------------------------------------------------------------------------------------------
 
     def _decide(self) -> None:
-        if not self._moving.wanted():
+        if not self._moving.decides():
             return
         self._moving.decide(self._members, self.deciseconds())
-        self._reset = self._reset or self._moving.policy.resets
         self._move_at = self._around.clock() if self._moving.pending() else NEVER
 
     def _move(self) -> None:
@@ -307,11 +332,12 @@ class Session:
             return (
                 f"one turn has lasted for {lasted:.0f} s: the kernel may hang, see /proc/PID/task/*/stack of the daemon"
             )
-        return self._members.trouble() or (self._moving.mover.trouble if not self._moving.left else "")
+        return self._members.trouble() or (self._moving.mover.trouble if not self._moving.sums.left else "")
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
         notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []
         notes += self._members.notes()
+        notes += self._moving.notes()
         notes += [f"accessed pages could not be marked: {self._unmarked}"] if self._unmarked else []
         notes += [self._moving.mover.trouble] if self._moving.mover.trouble else []
         if skipped := sum(each.skipped_bytes for each in known):

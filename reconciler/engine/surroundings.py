@@ -9,7 +9,7 @@ from reconciler.engine.claims import Claims
 from reconciler.engine.console import Asked, Console
 from reconciler.engine.errands import Errands
 from reconciler.engine.kdamonds import Kdamonds
-from reconciler.engine.mover import Target
+from reconciler.engine.site import Doors
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import Features
 from sysfs.tree import Tree
@@ -25,7 +25,7 @@ class Surroundings:
     cpu_clock: Callable[[], float]
     epoch: float  # when the engine started, on that clock
     output: Callable[[str, str], None]  # workload, text of a routine
-    target: Target
+    doors: Doors
     claims: Claims
     bells: Bells
     hurry: Callable[[str, float], None]  # workload, no later than: its loop runs then

@@ -15,7 +15,9 @@ from reconciler import brakes, safety, tracking
 from reconciler.engine import stats
 from reconciler.engine.engine import Engine
 from reconciler.engine.errands import Errands
+from reconciler.engine.figures import Books
 from reconciler.engine.gauges import Gauges
+from reconciler.engine.mover import Mover
 from reconciler.engine.routines import Routines, Stage
 from reconciler.engine.session import Session
 from reconciler.engine.watchers import catalogue
@@ -27,8 +29,10 @@ from reconciler.engineconfig import (
     MoverConfig,
     RoutineConfig,
     StubConfig,
+    TrackerConfig,
     WatcherConfig,
 )
+from reconciler.memtierd.byhand import ByHand
 from reconciler.memtierd.commands import pidwatcher
 from reconciler.memtierd.console import Console
 from reconciler.memtierd.host import Carrier, Host, Kind, Level
@@ -40,6 +44,8 @@ from sysfs.tree import Tree
 _ANY_CPU = EngineSettings(cpu_percent=100.0)  # whoever starts this wants it, and has no class to say how much
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _WATCH, _NOTES = "pidwatcher", "notes"  # jobs
+_HAND = "by hand"  # the loop that does only what was asked for at the prompt
+_ONLY_TASKS = EngineConfig(policy=StubConfig(), tracker=TrackerConfig(name="stub"), watcher=WatcherConfig(name="stub"))
 _TELL_S = 1.0
 
 log = logging.getLogger("memtierd")
@@ -145,19 +151,30 @@ class Own:
     # -- moving by hand ----------------------------------------------------------------------------------------------
 
     def mover(self) -> Carrier:
-        raise ValueError("tasks by hand are not there yet")
+        return ByHand(self._mover())
 
     def mover_config(self) -> MoverConfig:
-        return MoverConfig()
+        return self._mover().config
 
     def configure_mover(self, config: MoverConfig) -> None:
-        del config
-        raise ValueError("tasks by hand are not there yet")
+        self._mover().configure(config)
+
+    def _mover(self) -> Mover:
+        """The policy's while one runs, else one in a loop that does nothing else."""
+        kind = "policy" if self.running("policy") else _HAND
+        if kind not in self._engine.running():
+            self._engine.start(EngineTask(workload=_HAND, config=_ONLY_TASKS, tracker="stub"))
+        session = self._engine.session(kind)
+        if session is None:
+            raise ValueError("the policy has just ended")
+        return session.mover
 
     def stats(self, words: tuple[str, ...]) -> str:
-        sessions = self._sessions.values()
-        figures = {pid: each for session in sessions for pid, each in session.figures().items()}
-        return stats.tables(words, figures, self.features.page_size)
+        """Of all loops, also of those that were stopped."""
+        hand = self._engine.session(_HAND)
+        sessions = [*self._sessions.values(), *([hand] if hand is not None else [])]
+        books = Books([session.book for session in sessions])
+        return stats.answer(words, books, self.features.page_size, time.monotonic()) or "nothing was scanned or moved"
 
     # -- watching and repeating --------------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from reconciler import logfmt, safety
-from reconciler.engine import stats
 from reconciler.engine.engine import Engine
 from reconciler.engine.gauges import Gauges
 from reconciler.engine.session import Session
 from reconciler.engineconfig import EngineConfig, MoverConfig, RoutineConfig, WatcherConfig
+from reconciler.memtierd.byhand import ByHand
 from reconciler.memtierd.console import Answer, Console
 from reconciler.memtierd.host import Carrier, Kind, Level
 from reconciler.memtierd.own import swap_closed
@@ -80,7 +80,10 @@ class Resident:
     # -- moving by hand ----------------------------------------------------------------------------------------------
 
     def mover(self) -> Carrier:
-        raise ValueError("tasks by hand are not there yet")
+        session = self.session("policy")
+        if session is None:
+            raise ValueError(f"a workload's loop moves memory by hand, too, and {_NO_WORKLOAD}")
+        return ByHand(session.mover)
 
     def mover_config(self) -> MoverConfig:
         config = self.config("policy")
@@ -94,8 +97,7 @@ class Resident:
 
     def stats(self, words: tuple[str, ...]) -> str:
         session = self.session("policy")
-        figures = session.figures() if session is not None else self._engine.figures()
-        return stats.tables(words, figures, self.features.page_size)
+        return session.stats(words) if session is not None else self._engine.stats(words)
 
     # -- watching and repeating --------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class Bench:
             lambda: self.now,
             output=lambda workload, text: self.outputs.append((workload, text)),
             cpu_clock=self.cpu_clock,
-            target=self.kernel.target,
+            doors=self.kernel.doors,
             same_memory=self.kernel.same_memory,
             errands=self.errands,
             bells=Silent(self.kernel.tree),

@@ -2,7 +2,8 @@
 
 Pagemap readers use pread, which pyfakefs does not fake, so this writes real files below a tmp_path. Addresses are
 small, because pagemap is indexed by address. `page_out` behaves as the kernel's: only exclusive present pages leave,
-and it can be told to have no effect, as the kernel may.
+and it can be told to have no effect, as the kernel may. What comes back from swap is the process's when it is touched.
+How pages move between nodes is in fake_nodes.py.
 """
 
 from collections.abc import Callable
@@ -14,10 +15,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from reconciler.engine.site import Doors
 from sysfs import pagemap
 from sysfs.advise import Target
 from sysfs.errors import Gone, Unsupported
+from sysfs.process_memory import ProcessMemory
 from sysfs.tree import Tree
+from tests.engine.fake_nodes import FakeMovePages, FakeNodes
 
 PAGE = 4096
 BASE = 0x400000
@@ -35,6 +39,12 @@ class FakeProcess:
     mappings: list[tuple[int, int, str]] = field(default_factory=list)  # first page, last page, rest of the maps line
     pages: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(4096, np.uint64))  # entries from BASE on
     referenced: set[int] = field(default_factory=set)  # indexes of mappings
+    node: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))  # of each page
+    allowed: str = "0-63"  # memory nodes of its cpuset
+
+    def __post_init__(self) -> None:
+        if not len(self.node):
+            self.node = np.zeros(len(self.pages), np.int32)
 
     @property
     def folder(self) -> Path:
@@ -66,6 +76,7 @@ class FakeProcess:
         ]
         (self.folder / "smaps").write_text("".join(smaps))
         (self.folder / "clear_refs").touch()
+        (self.folder / "status").write_text(f"Name:\t{self.comm}\nMems_allowed_list:\t{self.allowed}\n")
         with open(self.folder / "pagemap", "wb") as file:
             file.seek(BASE // PAGE * 8)
             file.write(self.pages.tobytes())
@@ -92,10 +103,13 @@ class FakeKernel:
     before: Callable[[], None] = lambda: None  # happens when page-out begins
     one_memory: set[int] = field(default_factory=set)  # pids with the same memory
     has_kcmp: bool = True
+    nodes: FakeNodes = field(init=False)
+    unreadable: set[int] = field(default_factory=set)  # pages that swap cannot give back
 
     def __post_init__(self) -> None:
         (self.root / "proc/pressure").mkdir(parents=True)
         self.swap(1 << 30)
+        self.nodes = FakeNodes(self.root)
 
     @property
     def tree(self) -> Tree:
@@ -142,6 +156,16 @@ class FakeKernel:
     def target(self, pid: int) -> Target:
         return FakeTarget(self, pid)
 
+    @property
+    def doors(self) -> Doors:
+        return Doors(
+            tree=self.tree,
+            page_size=PAGE,
+            target=self.target,
+            pages=lambda pid: FakeMovePages(self.nodes, self.processes[pid], self.before),
+            memory=lambda tree, pid, size: FakeMemory(self, pid),
+        )
+
 
 class FakeTarget(Target):
     def __init__(self, kernel: FakeKernel, pid: int) -> None:
@@ -165,3 +189,20 @@ class FakeTarget(Target):
         if process.folder.exists():
             process.write()
         return int((end - start).sum())
+
+    def bring_back(self, start: NDArray[np.uint64], end: NDArray[np.uint64]) -> int:
+        """Into the swap cache: pagemap does not show it."""
+        return int((end - start).sum())
+
+
+class FakeMemory(ProcessMemory):
+    def __init__(self, kernel: FakeKernel, pid: int) -> None:
+        self._kernel, self._process = kernel, kernel.processes[pid]
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.write()
+
+    def touch(self, start: int, end: int) -> None:
+        for page in range((start - BASE) // PAGE, (end - BASE) // PAGE):
+            if self._process.pages[page] & pagemap.SWAPPED and page not in self._kernel.unreadable:
+                self._process.present(page, page + 1)

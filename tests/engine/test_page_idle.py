@@ -112,3 +112,15 @@ def test_frames_beyond_the_end_of_memory_say_nothing(kernel: FakeKernel) -> None
         found, _ = idle.accessed(pages(FRAMES + 1000))
 
     assert not found.any()
+
+
+def test_a_mark_stands_until_the_page_is_accessed(kernel: FakeKernel) -> None:
+    """Tails look at their heads; a page off the lists carries no mark, so nobody knows that it is idle."""
+    kernel.idle_bitmap(flags({512: 4, 1024: 4}, off_list=(30,)))
+    mine = pages(29, 30, 31, 512, 513, 515, 1025)
+    with PageIdle(kernel.tree) as idle:
+        idle.mark(pages(29, 512, 1024))
+        kernel.access(1024, 1025)
+
+        assert idle.marked(mine).tolist() == [True, False, False, True, True, True, False]
+        assert idle.marked(mine[:0]).tolist() == []

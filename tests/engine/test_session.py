@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from reconciler.engine import stats
-from reconciler.engine.processes import Figures
+from reconciler.engine.figures import Book
 from reconciler.engineconfig import AgeConfig, MoverConfig
 from reconciler.model import BrakeLimits, EngineSettings, Feature, Features
 from reconciler.report import EngineReport
@@ -382,10 +382,11 @@ def half_seconds() -> Callable[[], float]:
 
 @pytest.mark.parametrize("page_size", [4096, 16384])
 def test_statistics_count_pages_of_this_machine(page_size: int) -> None:
-    figures = Figures()
+    book = Book()
+    figures = book.figures((50, 1, ()), 0)
     figures.scanned(1 << 18, 1 << 16, 0.5)
-    figures.moved(3 * page_size, 2 * page_size)
-    tables = stats.tables((), {50: figures}, page_size)
+    figures.paged_out(3 * page_size, 2 * page_size)
+    tables = stats.answer(("-t", "process_madvise,memory_scans"), book, page_size, 0)
 
     assert "      50        1          3          2    0.000" in tables
     assert f"      50        1       262144  0.500  0.500  0.500 {page_size / 4096:8.3f}" in tables

@@ -143,3 +143,38 @@ def test_a_node_without_processors(tmp_path: Path) -> None:
         numa.Node(number=0, has_cpu=True, has_memory=True),
         numa.Node(number=1, has_cpu=False, has_memory=True),
     )
+
+
+MEMINFO = """Node 4 MemTotal:        2048 kB
+Node 4 MemFree:         1024 kB
+Node 4 Inactive(file):   100 kB
+Node 4 SReclaimable:      20 kB
+Node 4 HugePages_Total:     7
+"""
+
+
+def test_memory_of_nodes_with_holes_in_their_numbers(tmp_path: Path) -> None:
+    assert numa.memory(Tree(tmp_path)) == ()
+    for name, text in {"online": "0,2,4", "has_cpu": "0,2", "has_memory": "0,4"}.items():
+        put(tmp_path, f"sys/devices/system/node/{name}", text)
+    for number, distances in ((0, "10 17 40"), (4, "40 28 10")):
+        put(tmp_path, f"sys/devices/system/node/node{number}/meminfo", MEMINFO.replace("Node 4", f"Node {number}"))
+        put(tmp_path, f"sys/devices/system/node/node{number}/distance", distances)
+    first, last = numa.memory(Tree(tmp_path))
+
+    assert (first.number, first.has_cpu, first.distances) == (0, True, {0: 10, 2: 17, 4: 40})
+    assert last == numa.NodeMemory(
+        number=4,
+        has_cpu=False,
+        total_bytes=2 << 20,
+        free_bytes=1 << 20,
+        giving_bytes=100 * 1024,
+        distances={0: 40, 2: 28, 4: 10},
+    )
+
+
+@pytest.mark.parametrize(("line", "nodes"), [("Mems_allowed_list:\t0-1,4\n", {0, 1, 4}), ("", set())])
+def test_memory_nodes_of_a_process(tmp_path: Path, line: str, nodes: set[int]) -> None:
+    tree = put(tmp_path, "proc/7/status", f"Name:\tMems_allowed_list\nMems_allowed:\t13\n{line}")
+
+    assert process.memory_nodes(tree, 7) == nodes

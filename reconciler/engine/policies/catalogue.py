@@ -11,6 +11,7 @@ from reconciler.engine.policies.stub import Stub
 from reconciler.engineconfig import (
     AgeConfig,
     AvoidOomConfig,
+    DamosConfig,
     DemoteIdleConfig,
     HeatConfig,
     PolicyConfig,
@@ -35,7 +36,7 @@ def make(config: PolicyConfig, forecaster: Forecaster | None = None, epoch_ns: i
             return AvoidOom(config)
         case HeatConfig():
             return Heat(config, forecaster, epoch_ns)
-        case StubConfig():
+        case StubConfig() | DamosConfig():  # of damos the kernel takes care (engine/damos.py)
             return Stub()
         case _:
             raise NotImplementedError(f"{type(config).__name__}: no policy acts on it")
