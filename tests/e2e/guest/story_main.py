@@ -12,6 +12,8 @@ from tests.e2e.guest import classes, ebbtide, memory, pods, poll
 IDLE_AT_LEAST = 0.90
 HOT_AT_MOST = 0.02
 INTERPRETER_PAGES = 600  # Python's own pages that come back, which are in no range
+DAMON = Path("/sys/kernel/mm/damon/admin")
+DAMON_STAT = Path("/sys/module/damon_stat/parameters/enabled")  # on: it has DAMON for itself alone
 IDLE_BITMAP = Path("/sys/kernel/mm/page_idle/bitmap")
 SETTLE_SECONDS = 3 * classes.SECONDS
 
@@ -39,7 +41,10 @@ def chosen(tracker: str) -> str:
     """What a class that names this tracker is given on this kernel."""
     if IDLE_BITMAP.exists():
         return "idlepage" if tracker == "auto" else tracker
-    return "referenced"
+    if tracker == "referenced":
+        return tracker
+    stopped = not DAMON_STAT.exists() or DAMON_STAT.read_text(encoding="ascii").strip() == "N"
+    return "damon" if DAMON.exists() and stopped else "referenced"
 
 
 def idle_leaves(container: pods.Container, hot: Hot) -> None:
