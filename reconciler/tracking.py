@@ -1,6 +1,6 @@
 """Which trackers can serve which policies, and which tracker a class really gets on this kernel."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.engineconfig import EngineConfig, TrackerConfig
@@ -100,6 +100,7 @@ def _first(order: tuple[str, ...], features: Features) -> str:
 
 def choose(config: EngineConfig, on_missing: OnMissingTracker, features: Features, *, where: str = "") -> Choice:
     """The tracker to use, with a Problem for everything that is not as asked."""
+    features = _consented(config.tracker, features)
     name, lacking = config.tracker.name, _lacking(config, features)
     refused = _never(config)
     if refused or (lacking and on_missing is OnMissingTracker.REFUSE):
@@ -134,11 +135,26 @@ def _lacking(config: EngineConfig, features: Features) -> tuple[str, ...]:
     return tuple(sorted({feature for name in names for feature in missing(name, features)}))
 
 
+def _consented(tracker: TrackerConfig, features: Features) -> Features:
+    """DAMON that somebody else has may be used if the class says so: his kdamonds by name, DAMON_STAT by pausing it."""
+    attributes = [each.damon for each in _parts(tracker)]
+    named = any(each.kdamonds for each in attributes)
+    paused = features.works("damon-stat") and any(each.pause_damon_stat for each in attributes)
+    if not (named or paused) or not features.works("damon-sysfs"):
+        return features
+    return replace(features, features={**features.features, "damon": features.features["damon-sysfs"]})
+
+
 def _named(tracker: TrackerConfig) -> set[str]:
+    return {each.name for each in _parts(tracker)}
+
+
+def _parts(tracker: TrackerConfig) -> Iterator[TrackerConfig]:
     """Itself, or the trackers that it is made of."""
     if tracker.name != "multi":
-        return {tracker.name}
-    return {name for each in tracker.trackers for name in _named(each)}
+        yield tracker
+    for each in tracker.trackers:
+        yield from _parts(each)
 
 
 def _best(config: EngineConfig, features: Features, where: str) -> Choice:

@@ -52,6 +52,7 @@ class Seen:
     aggregation_us: int
     exact: bool  # whether `passed` counts accessed bytes
     traced: bool  # from tracefs
+    acted: frozenset[Identity] = frozenset()  # whose regions' ages also begin anew when the kernel acts on them
 
 
 class Kdamond:
@@ -223,6 +224,7 @@ class Kdamond:
             aggregation_us=self._aggregation(),
             exact=self.exact,
             traced=self.traced,
+            acted=frozenset(key for each in self.users if each.schemes for key in each.processes),
         )
 
     def _read_regions(self, user: User) -> dict[Identity, Snapshot]:
@@ -250,7 +252,8 @@ class Kdamond:
         if self.ended():
             self.apply()
         batches = self._trace.read() if self._trace is not None else {}
-        return {self._slots[number]: each for number, each in batches.items() if number < len(self._slots)}
+        newest = {self._slots[number]: each for number, each in batches.items() if number < len(self._slots)}
+        return self._learned | newest  # an aggregation interval may be longer than the time between two looks
 
     def _follow_trace(self) -> None:
         if self.traced and any(user.looks for user in self.users):

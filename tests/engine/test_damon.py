@@ -196,10 +196,11 @@ def test_short_intervals_are_asked_three_times(bench: Bench) -> None:
     assert len(bench.kernel.writes) == 3
 
 
-@pytest.mark.parametrize(("version", "expected"), [("6.16", [0, 0]), ("6.18", [1, 256])])
+@pytest.mark.parametrize(("version", "expected"), [("6.16", [0, 0, 0]), ("6.18", [1, 256, 26])])
 def test_accessed_bytes_where_the_kernel_counts_them(fs: FakeFilesystem, version: str, expected: list[int]) -> None:
     bench = Bench(fs, version)
-    one = bench.process(70, 512, Row(0, MIB, passed=PAGE), Row(MIB, 2 * MIB, passed=MIB))
+    rows = Row(0, MIB, passed=PAGE // 2), Row(MIB, 2 * MIB, passed=MIB), Row(2 * MIB, 3 * MIB, passed=MIB // 10)
+    one = bench.process(70, 768, *rows)
     tracker = bench.tracker(one)
     bench.advance(20)
 
@@ -260,6 +261,7 @@ def test_before_snapshots_tracefs_has_them(fs: FakeFilesystem) -> None:
     assert tracker.look(one).accesses.tolist() == [4], "the last batch that is complete"
     tracker.finish()
     assert "tracefs" in tracker.note
+    assert tracker.look(one).accesses.tolist() == [4], "nothing newer: it still holds"
     tracker.close()
     assert not bench.kernel.tree.exists(folder)
 
@@ -321,6 +323,18 @@ def test_the_kernel_acts_beside_the_tracker_and_stops_when_told(bench: Bench) ->
     bench.damon.acted.clear()
     bench.advance(10)
     assert bench.damon.acted == []
+
+
+def test_an_age_that_begins_anew_because_the_kernel_acted_is_no_access(bench: Bench) -> None:
+    one = bench.process(70, 256, Row(0, MIB, age=2))
+    tracker, damos = bench.tracker(one), Damos(COLD, bench.means())
+    damos.roster({70: one})
+    bench.advance(30)
+    assert tracker.look(one).accesses.tolist() == [0]
+    tracker.finish()
+    damos.pause()
+    bench.advance(30)
+    assert tracker.look(one).accesses.tolist() == [1]
 
 
 def test_a_scheme_in_the_kernels_units(bench: Bench) -> None:

@@ -6,6 +6,7 @@ from reconciler import safety, tracking
 from reconciler.engineconfig import (
     AgeConfig,
     AvoidOomConfig,
+    DamonConfig,
     DamosConfig,
     DemoteIdleConfig,
     EngineConfig,
@@ -159,6 +160,26 @@ def test_multi_needs_what_its_trackers_need() -> None:
     assert found.tracker == "idlepage"
     assert "saw soft-dirty" in found.problems[0].message
     assert tracking.choose(both, OnMissingTracker.REFUSE, features(*IDLE)).tracker == ""
+
+
+@pytest.mark.parametrize(
+    ("damon", "also", "tracker"),
+    [
+        (DamonConfig(), ("damon-stat",), ""),
+        (DamonConfig(pause_damon_stat=True), ("damon-stat",), "damon"),
+        (DamonConfig(pause_damon_stat=True), (), ""),
+        (DamonConfig(kdamonds=(0,)), (), "damon"),
+    ],
+)
+def test_damon_that_somebody_else_has_needs_consent(damon: DamonConfig, also: tuple[str, ...], tracker: str) -> None:
+    works = {"damon-sysfs", "pagemap", *also}
+    found = {n: Feature(name=n, works=n in works, detail="") for n in {*works, "damon"}}
+    seen = Features(kernel="test", page_size=4096, features=found)
+    one = TrackerConfig(name="damon", damon=damon)
+    for asked in (one, TrackerConfig(name="multi", trackers=(one,))):
+        config = EngineConfig(policy=MOVING, tracker=asked)
+        chosen = tracking.choose(config, OnMissingTracker.REFUSE, seen).tracker
+        assert chosen == (asked.name if tracker else "")
 
 
 def test_only_softdirty_in_a_multi_is_softdirty() -> None:

@@ -82,7 +82,9 @@ class Damon:
         large = seen.too_large(self._largest)
         self._large[key] = int(known.regions["present"][large].sum()) * self._page_size
         window = min(now - self._looked.get(key, now), looked.watched_s.get(key, 0.0))
-        unsure = seen.partly | large | seen.used_within(window, looked.aggregation_us)
+        unsure = seen.partly | large
+        if key not in looked.acted:
+            unsure |= seen.used_within(window, looked.aggregation_us)
         accesses = np.maximum(seen.accesses(exact=looked.exact), unsure.astype(np.uint32))
         return accesses, seen.age * looked.aggregation_us // 100_000
 
@@ -151,11 +153,12 @@ class Columns:
         return result
 
     def accesses(self, *, exact: bool) -> NDArray[np.uint32]:
-        """Samples that hit or, where the kernel counts them, pages: a region's accessed bytes may be anywhere in it."""
+        """Samples that hit or, where the kernel counts them, pages: as if they lay evenly in DAMON's region."""
         samples = self._over(np.maximum, self._found.accesses.astype(np.int64))
         if exact:
-            pages = self._over(np.maximum, -(-self._found.passed.astype(np.int64) // self._page_size))
-            samples = np.maximum(samples > 0, np.minimum(pages, self._mine["pages"]))
+            sizes = np.maximum((self._found.end - self._found.start).astype(np.int64), 1)
+            permille = self._over(np.maximum, -(-1000 * self._found.passed.astype(np.int64) // sizes))
+            samples = np.maximum(samples > 0, -(-permille * self._mine["pages"] // 1000))
         return samples.astype(np.uint32)
 
     def too_large(self, largest: int) -> NDArray[np.bool_]:
