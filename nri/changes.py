@@ -10,7 +10,8 @@ from reconciler.model import Workload
 class Changes:
     """What to do to STATE, in this order."""
 
-    publish: str | None = None  # configuration that the runtime handed to us; "" = none any more
+    publish: str | None = None  # configuration that was handed to us; "" = none any more
+    of_root: bool = False  # it is a file's of root's, named with -config, and not from the runtime
     write: tuple[Workload, ...] = ()
     remove: tuple[str, ...] = ()
     keep: frozenset[str] | None = None  # if given, records of other containers are stale
@@ -25,6 +26,7 @@ class Changes:
         remove = [*(one for one in self.remove if one not in fresh), *later.remove]
         return Changes(
             publish=self.publish if later.publish is None else later.publish,
+            of_root=self.of_root if later.publish is None else later.of_root,
             write=tuple(one for ident, one in write.items() if ident not in later.remove),
             remove=tuple(dict.fromkeys(remove)),
             keep=self._keep(later),

@@ -30,7 +30,7 @@ class Store:
     def perform(self, changes: Changes) -> None:
         """Each step for itself: one that fails must not keep the others from being done."""
         if changes.publish is not None:
-            self._try(self._published, self.publish, changes.publish)
+            self._try(self._published, self.publish, changes.publish, of_root=changes.of_root)
         for workload in changes.write:
             self._try(workload.id, records.write, self._state_dir, workload)
         for one in changes.remove:
@@ -38,7 +38,7 @@ class Store:
         if changes.keep is not None:
             self._try(records.FOLDER, records.prune, self._state_dir, changes.keep, self._boot_id())
 
-    def publish(self, text: str) -> None:
+    def publish(self, text: str, *, of_root: bool = False) -> None:
         """Show the daemon what configuration we were given; "" = none, then also what others left here goes."""
         folder = os.path.dirname(self._published)
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -46,7 +46,7 @@ class Store:
             path = os.path.join(folder, name)
             if name.startswith(PREFIX) and (path != self._published or not text):
                 os.unlink(path)
-        whole = classfiles.handed(text, self._boot_id())
+        whole = classfiles.handed(text, self._boot_id(), of_root=of_root)
         if text and _read(self._published) != whole:
             files.write_atomically(Path(self._published), whole)
             log.info(logfmt.line("event=published", path=self._published, bytes=len(text)))

@@ -71,3 +71,78 @@ def python(arguments: Sequence[str], log: Path) -> Child:
             start_new_session=True,  # Ctrl-C is ours; we pass it on in an orderly way
         )
     return Child(process=process, log=log)
+
+
+# -- commands of an administrator, kept (reconciler/errand.py) ---------------------------------------------------------
+
+_OURS_ALONE = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
+
+# Stands between us and the command: when the command ends, or when we do (then our end of the lifeline closes, however
+# we die), it kills all that the command has left, and what had left its process group has become its own child
+# (PR_SET_CHILD_SUBREAPER, 36). PR_SET_PDEATHSIG (1) ends the command if the keeper itself is killed.
+_KEEPER = """
+import ctypes, os, select, signal, sys, time
+lifeline, command, libc = int(sys.argv[1]), sys.argv[2:], ctypes.CDLL(None)
+os.set_inheritable(lifeline, False)
+libc.prctl(36, 1, 0, 0, 0)
+child = os.fork()
+if child == 0:
+    os.setsid()
+    libc.prctl(1, 9, 0, 0, 0)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and the ignoring would be inherited
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error.strerror}\\n".encode(errors="replace"))
+        os._exit(127)
+os.close(0)
+ended = os.pidfd_open(child)
+status = 128 + 9
+if ended in select.select([ended, lifeline], [], [])[0]:
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = code if code >= 0 else 128 - code
+
+def rest():
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
+
+while True:
+    for pid in (-child, *rest()):
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        break
+    time.sleep(0.01)
+os._exit(status)
+"""
+
+
+def kept(words: Sequence[str], lifeline: int, *, fed: bool) -> subprocess.Popen[bytes]:
+    """Start a command below a keeper, which has the reading end of `lifeline`; standard error goes to the output."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _KEEPER, str(lifeline), *words],
+        stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(lifeline,),
+        cwd="/",
+        env={key: value for key, value in os.environ.items() if key not in _OURS_ALONE},
+        start_new_session=True,
+    )
+
+
+def end_of(keeper: subprocess.Popen[bytes], patience: float) -> int:
+    """Its exit status; after `patience` seconds it is killed."""
+    try:
+        return keeper.wait(patience)
+    except subprocess.TimeoutExpired:  # a process hangs in the kernel, and the keeper waits for it
+        keeper.kill()
+        return keeper.wait()

@@ -12,6 +12,7 @@ from typing import Any
 from reconciler import declarations
 from reconciler.checking import did_you_mean
 from reconciler.declarations import ClassText, Given, ParsedFile
+from reconciler.engineconfig import RoutineConfig
 from reconciler.memtierd.config import USUAL_PAGE
 from reconciler.model import (
     BrakeLimits,
@@ -97,17 +98,20 @@ def _merge(files: Iterable[ParsedFile]) -> ClassTable:
     found: dict[str, dict[str, Given]] = {}
     workloads: dict[str, StaticWorkload] = {}
     settings: dict[str, Given] = {}
-    paths = []
+    paths: list[str] = []
+    routines: list[RoutineConfig] = []
     for file in files:
         for name, keys in file.classes.items():
             found.setdefault(name, {}).update(keys)
         workloads.update(file.workloads)
+        routines.extend(given.value for given in file.routines)
         settings.update(file.settings)
         paths.append(file.path)
     values = {key: given.value for key, given in settings.items()}
     return ClassTable(
         classes={name: _class(name, found[name]) for name in sorted(found)},
         workloads=tuple(workloads[name] for name in sorted(workloads)),
+        routines=tuple(routines),
         nri=NriSettings(**_present(values, _NRI)),
         engine=EngineSettings(
             **_present(values, {"engine.cpupercent": "cpu_percent"}), brakes=BrakeLimits(**_present(values, _BRAKES))

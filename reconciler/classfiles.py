@@ -37,7 +37,8 @@ _SUFFIXES = (".yaml", ".yml")
 _IGNORED = re.compile(r"^\.|~$|\.dpkg-[a-z]+$|\.rpm(new|save|orig)$|\.ucf-[a-z]+$")
 _OURS = re.compile(r"^\s*-?\s*(classes|memtierdconfig|allowswap|swaplimitratio|unifiedannotations)\s*:", re.MULTILINE)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_BOOT = re.compile(r"^# handed to `ebbtide nri` on boot (\S*)\n\Z", re.MULTILINE)
+_HANDED, _NAMED = "handed to `ebbtide nri`", "given to `ebbtide nri` with -config"  # declarations.py knows the first
+_BOOT = re.compile(rf"^# (?:{_HANDED}|{_NAMED}) on boot (\S*)\n\Z", re.MULTILINE)
 _DANGLING = "a dangling link? to mask a file, link it to /dev/null"
 _MISSING = f"is the path right? class files are installed in {DEFAULT_DIRECTORIES[0]}"
 _MOST_LINKS = 40  # as the kernel's own limit
@@ -62,10 +63,13 @@ def handed_folder(state_dir: str | os.PathLike[str]) -> str:
     return os.path.join(state_dir, "classes.d")
 
 
-def handed(text: str, boot_id: str) -> str:
-    """The text with the boot that it holds on; behind it, so that lines keep their numbers."""
+def handed(text: str, boot_id: str, *, of_root: bool = False) -> str:
+    """The text with the boot that it holds on; behind it, so that lines keep their numbers.
+
+    `of_root`: it was read from a file that only root can have written, and not handed over by the runtime.
+    """
     gap = "" if text.endswith("\n") else "\n"
-    return f"{text}{gap}# handed to `ebbtide nri` on boot {boot_id}\n"
+    return f"{text}{gap}# {_NAMED if of_root else _HANDED} on boot {boot_id}\n"
 
 
 def _boot_of(text: ClassText) -> str:

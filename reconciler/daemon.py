@@ -15,10 +15,11 @@ from reconciler import backoff, classes, gather, lastgood, plan, rendered, state
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.baseline import Baseline
 from reconciler.engine.engine import Engine
+from reconciler.engine.node import NODE
 from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
-from reconciler.model import EngineSettings, EngineTask, Mode, Problem, Workload
+from reconciler.model import EngineSettings, EngineTask, Mode, Problem, Severity, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
 from reconciler.watch import Watch
@@ -73,7 +74,8 @@ class Daemon:
         self._notice_deaths(begin)
         known = self._known()
         look = self._look(known)
-        self.engine.update(self.features, look.table.engine, paused=known.paused)
+        table = look.table
+        self.engine.update(self.features, table.engine, paused=known.paused, routines=table.routines)
         decided = plan.plan(look.desired, look.observed, known, begin)
         outcomes = self._executor().perform(decided)
         self._remember(look, outcomes, begin)
@@ -141,7 +143,7 @@ class Daemon:
 
     def _report(self, done: status.Cycle, reason: str, seconds: float) -> Report:
         rows = status.workload_reports(done)
-        problems: tuple[Problem, ...] = (*done.look.problems, *self.baseline.problems)
+        problems: tuple[Problem, ...] = (*done.look.problems, *self.baseline.problems, *self._of_routines())
         return Report(
             state=self._state(done),
             summary=status.summary(rows, len(problems)),
@@ -156,6 +158,11 @@ class Daemon:
             problems=problems,
             workloads=rows,
         )
+
+    def _of_routines(self) -> list[Problem]:
+        hint = f"see {rendered.node_output(self.places.state_dir)}"
+        notes = self.engine.node_notes()
+        return [Problem(where="routines", message=note, hint=hint, severity=Severity.WARNING) for note in notes]
 
     def _state(self, done: status.Cycle) -> str:
         if done.known.stopping:
@@ -196,7 +203,9 @@ class Daemon:
         return dataclasses.asdict(self.engine.accessed(workload, limits))
 
     def _routine_output(self, workload: str, text: str) -> None:
-        if workload in self.workloads:
+        if workload == NODE:
+            rendered.append(rendered.node_output(self.places.state_dir), text)
+        elif workload in self.workloads:
             rendered.append_output(self.places.state_dir, self.workloads[workload], text)
 
     # -- life ----------------------------------------------------------------------------------------------------

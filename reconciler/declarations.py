@@ -1,5 +1,6 @@
 """One class file: its text made into typed declarations, each with the line that gave it; `classes` merges them."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from reconciler.model import Knob, Mode, OnError, OnMissingTracker, OnStop, Orig
 CGROUP_MOUNT = "/sys/fs/cgroup"  # people copy whole paths from there
 _CLASS_WORDS = {"onstop": OnStop, "onmissingtracker": OnMissingTracker, "mode": Mode}
 _EXAMPLES = {"oom.group": "true", "zswap.writeback": "false", "min": "64M", "swap.max": "max"}
+# The last line of what the runtime handed over (classfiles.handed): it may ask much, but not that root starts programs.
+_HANDED = re.compile(r"^# handed to `ebbtide nri` on boot \S*\n\Z", re.MULTILINE)
 _LISTS = {"nri.allowannotations", "unifiedannotations"}
 _PERCENTAGES = {
     "engine.cpupercent",
@@ -30,6 +33,11 @@ class ClassText:
     name: str  # of the file: what masks and sorts
     text: str = ""
     problem: Problem | None = None
+
+    @property
+    def of_root(self) -> bool:
+        """Whether nobody but root can have written it; all other class files were looked at before they were read."""
+        return _HANDED.search(self.text) is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,7 @@ class ParsedFile:
     page_size: int = memtierd.USUAL_PAGE
     classes: Mapping[str, Mapping[str, Given]] = field(default_factory=dict)
     workloads: Mapping[str, StaticWorkload] = field(default_factory=dict)
+    routines: tuple[Given, ...] = ()
     settings: Mapping[str, Given] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()  # warnings and notes
 
@@ -60,8 +69,8 @@ def parse(text: ClassText, schema: Mapping[str, Any], page_size: int) -> ParsedF
     document = documents.parse(text.text, text.path)
     if isinstance(document, tuple):
         return document
-    problems = [p for p in checking.validate(document, schema) if not _is_read_here(p.pointer)]
-    reader = _Reader(document=document, page_size=page_size)
+    problems = [p for p in checking.validate(document, _outside(schema)) if not _is_read_here(p.pointer)]
+    reader = _Reader(document=document, page_size=page_size, programs=text.of_root)
     if problems:  # the values cannot be trusted to have the right types
         reader.read_what_is_safe()
         return _in_order((*problems, *reader.problems))
@@ -80,11 +89,17 @@ def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def _outside(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema without memtierd's: our reader says more, and reads texts inside texts as well."""
+    one = schema["$defs"]["class"]
+    defs = {**schema["$defs"], "class": {**one, "properties": {**one["properties"], "memtierdconfig": {}}}}
+    del defs["memtierd"]
+    return {**schema, "properties": {**schema["properties"], "routines": {}}, "$defs": defs}
+
+
 def _is_read_here(pointer: str) -> bool:
-    """Whether the schema may be silent about it: our own readers say more, and read texts inside texts as well."""
+    """Whether the schema may be silent about it: our own readers say more."""
     match pointer.split("/"):
-        case ["", "classes", _, "memtierdconfig", *_]:
-            return True
         case ["", "classes", _, "memory", key]:
             return f"memory.{key}" in list(Knob)
     return False
@@ -93,8 +108,8 @@ def _is_read_here(pointer: str) -> bool:
 class _Reader:
     """Reads a document that the schema has passed, collecting what the schema cannot say."""
 
-    def __init__(self, *, document: Document, page_size: int) -> None:
-        self.document, self.page_size = document, page_size
+    def __init__(self, *, document: Document, page_size: int, programs: bool) -> None:
+        self.document, self.page_size, self.programs = document, page_size, programs
         self.problems: list[Problem] = []
 
     def read(self, text: ClassText) -> ParsedFile:
@@ -107,6 +122,7 @@ class _Reader:
             page_size=self.page_size,
             classes=classes,
             workloads=workloads,
+            routines=tuple(self._routines(root.get("routines"))),
             settings=dict(self._settings(root)),
             problems=_in_order(self.problems),
         )
@@ -122,6 +138,8 @@ class _Reader:
                 list(self._memory(f"{below}/memory", known))
             if isinstance(entry, Mapping) and "memtierdconfig" in entry:
                 self._engine(f"{below}/memtierdconfig", entry["memtierdconfig"])
+        if isinstance(root, Mapping):
+            list(self._routines(root.get("routines")))
 
     def _say(self, pointer: str, message: str, hint: str = "", severity: Severity = Severity.ERROR) -> None:
         self.problems.append(self.document.problem(pointer, message, hint, severity))
@@ -173,9 +191,14 @@ class _Reader:
             yield setting.knob, self._given(at, setting)
 
     def _engine(self, pointer: str, value: object) -> EngineConfig | None:
-        found = memtierd.read(self.document, pointer, value, self.page_size)
+        found = memtierd.read(self.document, pointer, value, self.page_size, programs=self.programs)
         self.problems.extend(found.problems)
         return found.config
+
+    def _routines(self, value: object) -> Iterator[Given]:
+        found = memtierd.read_routines(self.document, value, programs=self.programs)
+        self.problems.extend(found.problems)
+        yield from (self._given("/routines", routine) for routine in found.value or ())
 
     def _workloads(self, listed: list[dict[str, Any]]) -> Iterator[tuple[str, StaticWorkload]]:
         for pointer, entry in self._once("workload", "/workloads", listed):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler import classification, inventory, knobs, safety, tracking
-from reconciler.engineconfig import CGROUP_PLACEHOLDER, EngineConfig
+from reconciler.engineconfig import CGROUP_PLACEHOLDER, WatcherConfig
 from reconciler.model import (
     ClassTable,
     Desired,
@@ -155,12 +155,12 @@ def _engine_task(
         return None, ()
     if mode is Mode.OBSERVE:
         config = config.measuring()
-    choice = tracking.choose(config.tracker, memory_class.on_missing_tracker, moves=config.moves(), features=features)
-    cgroups, pids = _scope(config, workload, features)
+    choice = tracking.choose(config, memory_class.on_missing_tracker, features)
+    cgroups, pids = _scope(config.watcher.leaf(), workload, features)
     problems = tuple(
         replace(problem, where=problem.where or f"class {memory_class.name}") for problem in choice.problems
     )
-    if not choice.tracker or not (cgroups or pids):
+    if not choice.tracker or not (cgroups or pids or config.watcher.leaf().name in _WITHOUT_SCOPE):
         return None, problems
     task = EngineTask(
         workload=workload.id,
@@ -174,15 +174,20 @@ def _engine_task(
     return task, problems
 
 
-def _scope(config: EngineConfig, workload: Workload, features: Features) -> tuple[tuple[str, ...], tuple[int, ...]]:
+_WITHOUT_SCOPE = {"proc", "stub"}  # watchers that find everybody, or nobody, whatever the workload's cgroup is
+
+
+def _scope(watcher: WatcherConfig, workload: Workload, features: Features) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Whose memory: the placeholder is replaced in the parsed value, never in text, so no name can inject anything."""
+    if watcher.name in _WITHOUT_SCOPE:
+        return (), ()
     directory = features.cgroup_mount + workload.cgroup if workload.cgroup and features.cgroup_mount else ""
     cgroups = tuple(
         path.replace(CGROUP_PLACEHOLDER, directory)
-        for path in config.watcher.cgroups
+        for path in watcher.cgroups
         if directory or CGROUP_PLACEHOLDER not in path
     )
-    return tuple(dict.fromkeys(cgroups)), tuple(dict.fromkeys((*config.watcher.pids, *workload.pids)))
+    return tuple(dict.fromkeys(cgroups)), tuple(dict.fromkeys((*watcher.pids, *workload.pids)))
 
 
 def _without_doubles(decided: Mapping[str, DesiredWorkload]) -> dict[str, DesiredWorkload]:

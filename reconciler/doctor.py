@@ -98,8 +98,11 @@ def _trackers(features: Features) -> Iterator[Verdict]:
 
 _CAVEATS = {
     "idlepage": "sees reads and writes, page by page",
+    "damon": "sees reads and writes, region by region: hot pages that are scattered make all around them look hot",
     "softdirty": "sees writes only: memory that is only read looks idle",
     "referenced": "sees reads and writes, but one answer for each mapping (VMA), not for each page",
+    "mglru": "sees how much memory is used, not where: it can only measure",
+    "finder": "sees no accesses: for policies that treat all memory alike",
 }
 
 

@@ -40,6 +40,8 @@ def lines(loaded: Loaded, page_size: int = USUAL_PAGE) -> tuple[Line, ...]:
         result.append(Line(text="workloads:"))
     for workload in table.workloads:
         result.extend(_workload(workload))
+    given = [each for file in loaded.files.values() for each in file.routines]
+    result.extend(_routines(given))
     settings = {key: given for file in loaded.files.values() for key, given in file.settings.items()}
     return (*result, *_settings(settings))
 
@@ -62,8 +64,7 @@ def _class(memory_class: MemoryClass, page_size: int) -> Iterator[Line]:
         yield Line(text=f"    {key}: {_setting(setting)}", origin=setting.origin)
     if memory_class.engine is not None:
         yield Line(text="  memtierdconfig:", origin=origins.get("memtierdconfig"))
-        dumped = yaml.dump(native.mapping(memory_class.engine, page_size), Dumper=_DUMPER, sort_keys=False)
-        yield from (Line(text=f"    {line}") for line in dumped.splitlines())
+        yield from (Line(text=f"    {line}") for line in _dumped(native.mapping(memory_class.engine, page_size)))
 
 
 def _setting(setting: Setting) -> str:
@@ -77,6 +78,20 @@ def _workload(workload: StaticWorkload) -> Iterator[Line]:
     yield Line(text=f"- name: {_scalar(workload.name)}", origin=workload.origin)
     yield Line(text=f"  cgroup: {_scalar(workload.cgroup)}")
     yield Line(text=f"  class: {_scalar(workload.class_name)}")
+
+
+def _routines(given: list[Given]) -> Iterator[Line]:
+    if given:
+        yield Line(text="routines:")
+    for each in given:
+        first, *rest = _dumped([native.routine(each.value)])
+        yield Line(text=first, origin=each.origin)
+        yield from (Line(text=line) for line in rest)
+
+
+def _dumped(value: object) -> list[str]:
+    text: str = yaml.dump(value, Dumper=_DUMPER, sort_keys=False, width=10**6, allow_unicode=True)
+    return text.splitlines()
 
 
 def _settings(settings: dict[str, Given]) -> Iterator[Line]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from reconciler.engineconfig import EngineConfig
+from reconciler.engineconfig import EngineConfig, RoutineConfig
 
 
 class Severity(StrEnum):
@@ -147,6 +147,7 @@ class ClassTable:
 
     classes: Mapping[str, MemoryClass] = field(default_factory=dict)
     workloads: tuple[StaticWorkload, ...] = ()
+    routines: tuple[RoutineConfig, ...] = ()  # of the node, file after file
     nri: NriSettings = NriSettings()
     engine: EngineSettings = EngineSettings()
     mode: Mode = Mode.ACT

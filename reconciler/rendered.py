@@ -5,6 +5,7 @@ ever followed through a link. The folder is 0700 and ours alone.
 """
 
 import dataclasses
+import mmap
 import os
 import re
 import shutil
@@ -15,10 +16,11 @@ from typing import Any
 import yaml
 
 from reconciler.files import write_atomically
+from reconciler.memtierd import native
 from reconciler.model import Desired, DesiredWorkload, Workload
 
 _PLAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
-BY_ID = ".id"  # beside namespaces, whose names never begin with a dot
+BY_ID, NODE = ".id", ".node"  # beside namespaces, whose names never begin with a dot
 LARGEST_OUTPUT = 1 << 20  # bytes; the older half goes when it is reached
 
 
@@ -41,7 +43,8 @@ def config(wanted: DesiredWorkload) -> str:
         "memory": {str(knob): value for knob, value in wanted.knobs.items()},
     }
     if wanted.engine is not None:
-        document["engine"] = _plain(dataclasses.asdict(wanted.engine))
+        task = dataclasses.asdict(wanted.engine)
+        document["engine"] = _plain({**task, "config": native.mapping(wanted.engine.config, mmap.PAGESIZE)})
     return yaml.safe_dump(document, sort_keys=False)
 
 
@@ -69,9 +72,18 @@ class Rendered:
         }
 
 
+def node_output(state_dir: Path) -> Path:
+    """Where the output of the node's routines is."""
+    return state_dir / "rendered" / NODE / "output"
+
+
 def append_output(state_dir: Path, workload: Workload, text: str) -> None:
     """Add a routine's output to the workload's file, keeping its size bounded."""
-    path = folder(state_dir, workload) / "output"
+    append(folder(state_dir, workload) / "output", text)
+
+
+def append(path: Path, text: str) -> None:
+    """Add to a file; the older half goes when it has become too large."""
     try:
         before = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -5,6 +5,7 @@ A `directory` here is absolute inside the tree (mount + path); a cgroup `path` s
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -65,26 +66,42 @@ def write_knob(tree: Tree, directory: str, name: str, value: str) -> None:
     tree.write(f"{directory}/{name}", value)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subtree:
+    """A cgroup and all below it."""
+
+    directories: tuple[str, ...]  # those that were there when we came by, parents first
+    pids: frozenset[int]
+
+
+def subtree(tree: Tree, directory: str) -> Subtree:
+    """Directories and processes; `Gone` if the cgroup itself is, while one that vanishes below it just does not count.
+
+    What was read of a cgroup stays read even if it is removed before its children can be listed.
+    """
+    found: set[int] = set()
+    directories: list[str] = []
+    _collect(tree, directory, found, directories, MAX_DEPTH)
+    found.discard(0)  # how the kernel shows a process of another pid namespace
+    return Subtree(directories=tuple(directories), pids=frozenset(found))
+
+
 def processes(tree: Tree, directory: str) -> tuple[int, ...]:
     """Processes of the cgroup and of all below it, sorted; `Gone` if the cgroup itself is."""
-    found: set[int] = set()
-    _collect(tree, directory, found, MAX_DEPTH)
-    found.discard(0)  # how the kernel shows a process of another pid namespace
-    return tuple(sorted(found))
+    return tuple(sorted(subtree(tree, directory).pids))
 
 
-def _collect(tree: Tree, directory: str, found: set[int], depth: int) -> None:
+def _collect(tree: Tree, directory: str, found: set[int], directories: list[str], depth: int) -> None:
     try:
         found.update(int(pid) for pid in tree.read(directory + "/cgroup.procs").split())
     except Unsupported:  # a threaded cgroup: its processes are listed by the domain above it
         return
+    directories.append(directory)
     if depth == 0:
         return
-    for name in tree.folders(directory):
-        try:
-            _collect(tree, f"{directory}/{name}", found, depth - 1)
-        except Gone:  # removed while we walk
-            continue
+    for name in _children(tree, directory):
+        with suppress(Gone):  # removed while we walk
+            _collect(tree, f"{directory}/{name}", found, directories, depth - 1)
 
 
 def stat(tree: Tree, directory: str) -> dict[str, int]:

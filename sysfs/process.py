@@ -1,4 +1,4 @@
-"""Who a process is and how much memory it has: /proc/PID/{stat,status,exe} (proc(5))."""
+"""Who a process is and how much memory it has: /proc/PID/{stat,status,exe,oom_score} (proc(5))."""
 
 from contextlib import suppress
 
@@ -46,6 +46,15 @@ def status(tree: Tree, pid: int) -> dict[str, int]:
     }
 
 
+def oom_score(tree: Tree, pid: int) -> int:
+    """0 to 2000: the higher, the sooner the kernel kills it when memory runs out; 0 = never."""
+    path = f"/proc/{pid}/oom_score"
+    text = tree.read(path).strip()
+    if not text.isdigit():
+        raise Rejected(None, f"is no score: {text[:20]!r}", path)
+    return int(text)
+
+
 def name_ourselves(name: str) -> None:
     """So that nobody takes us for any Python program, least of all Ebbtide (reconciler/safety.py)."""
     with suppress(KernelError):  # no /proc of our own: then nobody can look at us either
@@ -70,9 +79,16 @@ def _stat(tree: Tree, pid: int) -> tuple[str, list[str]]:
     return head.partition("(")[2], fields
 
 
+def program(tree: Tree, pid: int) -> str:
+    """Path of its program file, as the process sees it; `Gone` for kernel threads and zombies, which have none.
+
+    Without the kernel's mark for a file that was replaced, as package upgrades do under running daemons.
+    """
+    return tree.link(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+
+
 def _exe(tree: Tree, pid: int) -> str:
-    """Without the kernel's mark for a file that was replaced, as package upgrades do under running daemons."""
     try:
-        return tree.link(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+        return program(tree, pid)
     except KernelError:
         return ""

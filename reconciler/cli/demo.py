@@ -16,8 +16,7 @@ from reconciler.cli import daemon_link, options, published, render
 from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.options import Options
 from reconciler.cli.render import GREEN, RED, Column, Page
-from reconciler.engineconfig import TrackerConfig
-from reconciler.model import Features, OnMissingTracker
+from reconciler.model import Features
 from reconciler.quantities import human_bytes
 from reconciler.report import EngineReport, Report
 
@@ -237,7 +236,7 @@ class Show:
 
 def tracker_words(features: Features) -> str:
     """Which tracker `auto` takes here, and why none of the others."""
-    chosen = tracking.choose(TrackerConfig(), OnMissingTracker.AUTO, features, moves=True).tracker
+    chosen = tracking.best(features, moves=True)
     if not chosen:
         raise Failure("demo", "no tracker works on this kernel", hint="`ebbtide doctor` says how to enable one")
     reasons = [f"{name} does not work here ({why})" for name in tracking.NEEDS if (why := lacks(name, features))]

@@ -11,6 +11,7 @@ from reconciler.cli import plan as plan_verb
 from reconciler.cli.failure import Exit
 from reconciler.cli.looking import Looked
 from reconciler.cli.render import Column, Page
+from reconciler.memtierd import native
 from reconciler.model import DesiredWorkload, Knob, ObservedWorkload, Origin, Problem, Workload
 from reconciler.quantities import human_bytes
 
@@ -62,7 +63,7 @@ def explain(looked: Looked, wanted: DesiredWorkload) -> dict[str, Any]:
         "memory_limit": workload.memory_limit,
         "settings": _settings(looked, wanted),
         "keys": {key: str(origin) for key, origin in sorted(wanted.origins.items()) if key not in {*Knob, "name"}},
-        "engine": _engine(wanted),
+        "engine": _engine(wanted, looked.look.features.page_size),
         "actions": [steps.document(action, workload.name, plan_verb.origin(looked, action)) for action in mine.actions],
         "holds": [steps.held(hold, workload.name) for hold in mine.holds],
         "problems": [asdict(problem) for problem in wanted.problems],
@@ -120,24 +121,51 @@ def _setting(looked: Looked, wanted: DesiredWorkload, seen: ObservedWorkload, kn
     }
 
 
-def _engine(wanted: DesiredWorkload) -> dict[str, Any] | None:
-    return asdict(wanted.engine) if wanted.engine else None
+def _engine(wanted: DesiredWorkload, page_size: int) -> dict[str, Any] | None:
+    task = wanted.engine
+    if task is None:
+        return None
+    return {**asdict(task), "moves": task.config.moves(), "memtierdconfig": native.mapping(task.config, page_size)}
 
 
 def _engine_lines(engine: dict[str, Any] | None) -> list[str]:
+    """From our own spelling of the configuration, whose values have units already."""
     if engine is None:
         return []
-    policy, tracker, mover = (engine["config"][part] for part in ("policy", "tracker", "mover"))
+    policy = engine["memtierdconfig"]["policy"]
+    settings = dict(policy["config"])
+    tracker, mover = settings.pop("tracker"), settings.pop("mover")
     asked = f" (asked for: {tracker['name']})" if tracker["name"] != engine["tracker"] else ""
-    out = f"out after {policy['swapout_ms'] / 1000:g} s" if policy["swapout_ms"] else "measures only"
-    scope = [*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])]
-    return [
-        "",
-        f"  engine  age every {policy['interval_ms'] / 1000:g} s, {out}; pages: {', '.join(policy['page_types'])}",
-        f"  tracker {engine['tracker']}{asked}, a scan every {tracker['scan_interval_ms'] / 1000:g} s",
-        f"  mover   {mover['bandwidth_mib']} MiB/s at most",
-        f"  scope   {', '.join(scope)}",
+    measures = "" if engine["moves"] else "measures only; "
+    routines = [("routine", _spelled(each["config"])) for each in engine["memtierdconfig"].get("routines", ())]
+    scope = [*engine["cgroups"], *(f"pid {pid}" for pid in engine["pids"])] or ["as its pidwatcher finds"]
+    facts = [
+        ("engine", f"{policy['name']}: {measures}{_spelled(settings)}"),
+        ("tracker", f"{engine['tracker']}{asked}: {_spelled(tracker.get('config', {}))}"),
+        ("mover", _spelled(mover)),
+        *routines,
+        ("scope", ", ".join(scope)),
     ]
+    return ["", *(f"  {key:7} {text.strip(' :;')}" for key, text in facts)]
+
+
+def _spelled(value: object) -> str:
+    """On one line, as it could stand in a class file."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_inner(each)}" for key, each in value.items())
+    return ", ".join(map(_inner, value)) if isinstance(value, list) else str(value)
+
+
+def _inner(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{{_spelled(value)}}}"
+    return (
+        f"[{_spelled(value)}]"
+        if isinstance(value, list)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
 
 
 def _next(document: dict[str, Any]) -> list[str]:

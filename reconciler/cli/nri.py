@@ -184,7 +184,7 @@ class Served:
         (file,) = classfiles.read((), (self._config,))
         if file.problem is None:
             self._complaint = ""
-            self._store.perform(Changes(publish=file.text))
+            self._store.perform(Changes(publish=file.text, of_root=True))
         elif at_start:
             raise Failure(self._config, file.problem.message, hint=file.problem.hint, code=Exit.CONFIGURATION)
         elif not os.path.exists(self._config):

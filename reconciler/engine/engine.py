@@ -9,13 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from reconciler import logfmt
 from reconciler.engine import processes
 from reconciler.engine.accessed import AccessedTable
+from reconciler.engine.bells import Bells
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
+from reconciler.engine.console import Answers, Asked, Console
+from reconciler.engine.errands import Errands
 from reconciler.engine.mover import Target
+from reconciler.engine.node import NODE, NodeRoutines
+from reconciler.engine.processes import Figures
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
 from reconciler.engine.surroundings import Surroundings
@@ -27,6 +33,7 @@ from reconciler.engine.trackers.referenced import Referenced
 from reconciler.engine.trackers.softdirty import SoftDirty
 from reconciler.engine.trackers.stub import Stub
 from reconciler.engine.trackers.tracker import Makers
+from reconciler.engineconfig import RoutineConfig
 from reconciler.model import EngineSettings, EngineTask, Features
 from reconciler.report import EngineReport
 from sysfs import advise, kcmp
@@ -64,11 +71,17 @@ class Engine:
         trackers: Makers = TRACKERS,
         target: Target = advise.Target,
         same_memory: Callable[[int, int], bool] = kcmp.same_memory,
+        console: Callable[[Asked], Console] = Answers,
+        errands: Errands | None = None,
+        bells: Bells | None = None,
         workers: int = 2,
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
         self._budget = Bucket(*_budget(settings), clock)
         self._paused = False
+        self._sessions: dict[str, Session] = {}
+        self._dead: dict[str, EngineReport] = {}
+        self.scheduler = Scheduler(self._died, clock, workers)
         self._around = Surroundings(
             tree=tree,
             features=features,
@@ -77,14 +90,18 @@ class Engine:
             clock=clock,
             cpu_clock=cpu_clock,
             epoch=clock(),
-            output=output,
+            output=_one_at_a_time(output),
             target=target,
             claims=Claims(processes.sharing(tree, same_memory)),
+            bells=bells or Bells(tree),
+            hurry=self.scheduler.hurry,
+            console=console,
+            errands=errands or Errands(),
             paused=lambda: self._paused,
         )
-        self._sessions: dict[str, Session] = {}
-        self._dead: dict[str, EngineReport] = {}
-        self.scheduler = Scheduler(self._died, clock, workers)
+        self._retired = 0  # bytes that loops which are no more had paged out
+        around = self._around
+        self._node = NodeRoutines(console(self), self.paged_out, partial(around.output, NODE), around.errands, clock)
 
     def start(self, task: EngineTask) -> None:
         """Begin, or begin afresh with another task."""
@@ -106,6 +123,7 @@ class Engine:
         self.scheduler.remove(workload)
         if session is not None:
             session.stop()
+            self._retire(session)
 
     def running(self) -> dict[str, EngineTask]:
         with self._lock:
@@ -126,30 +144,94 @@ class Engine:
             session = self._sessions.get(workload)
         return session.accessed(tuple(limits)) if session is not None else AccessedTable()
 
-    def update(self, features: Features, settings: EngineSettings, *, paused: bool = False) -> None:
-        """New loops see the new features; the budget changes for all; while `paused` all track and none moves."""
+    def update(
+        self,
+        features: Features,
+        settings: EngineSettings,
+        *,
+        paused: bool = False,
+        routines: tuple[RoutineConfig, ...] = (),
+    ) -> None:
+        """New loops see the new features; the budget changes for all; while `paused` all track and none moves.
+
+        `routines` are the node's; they go on if they are the same as before.
+        """
         self._paused = paused
         self._budget.set_rate(*_budget(settings))
         with self._lock:
             self._around = replace(self._around, features=features)
+        if self._node.change(routines):
+            self.scheduler.remove(NODE)
+            if routines:
+                self.scheduler.add(NODE, self._node.run)
 
     def close(self) -> None:
         for workload in self.running():
             self.stop(workload)
+        self._node.stop()
+        self._around.bells.close()
         self.scheduler.close()
+
+    # -- of all loops together: what the node's routines ask about -----------------------------------------------------
+
+    @property
+    def page_size(self) -> int:
+        return self._around.features.page_size
+
+    def paged_out(self) -> int:
+        """Bytes that all loops, also those that have ended, were seen to page out."""
+        with self._lock:
+            return self._retired + sum(session.paged_out() for session in self._sessions.values())
+
+    def figures(self) -> dict[int, Figures]:
+        return {pid: each for _, session in self._all() for pid, each in session.figures().items()}
+
+    def dump_policy(self, words: tuple[str, ...]) -> str:
+        return "\n".join(f"workload: {workload}\n{session.dump_policy(words)}" for workload, session in self._all())
+
+    def node_notes(self) -> tuple[str, ...]:
+        """What is wrong with the node's routines."""
+        return self._node.notes()
+
+    def _all(self) -> list[tuple[str, Session]]:
+        with self._lock:
+            return sorted(self._sessions.items())
+
+    def _retire(self, session: Session) -> None:
+        with self._lock:
+            self._retired += session.paged_out()
 
     def _died(self, workload: str, error: BaseException) -> None:
         with self._lock:
             session = self._sessions.pop(workload, None)
             if session is None:
+                _log_lost(workload, error)
                 return
             report = session.report()
             said = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
             self._dead[workload] = replace(report, error=said)
         session.stop()
+        self._retire(session)
         line = logfmt.line("event=tracking-ended", workload=workload, error=said)
         _log.error("%s", line, exc_info=not isinstance(error, OSError))
         self._wake(f"engine {workload}: {said}")
+
+
+def _log_lost(workload: str, error: BaseException) -> None:
+    """The node's routines are no workload, and nobody has asked for a loop that is just being stopped."""
+    if workload == NODE:
+        _log.error("event=node-routines-ended", exc_info=error)
+
+
+def _one_at_a_time(output: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Routines run in threads of their own, and files of output are read, shortened and written."""
+    lock = threading.Lock()
+
+    def locked(workload: str, text: str) -> None:
+        with lock:
+            output(workload, text)
+
+    return locked
 
 
 def _budget(settings: EngineSettings) -> tuple[float, float]:

@@ -5,25 +5,28 @@ One loop owns this; other threads only read the three dictionaries, which are re
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from reconciler import safety
 from reconciler.engine import processes
 from reconciler.engine.claims import Claims
 from reconciler.engine.processes import Process
-from reconciler.engineconfig import CGROUP_PLACEHOLDER
+from reconciler.engine.watchers import catalogue
+from reconciler.engine.watchers.watcher import Found
 from reconciler.model import EngineTask, ProcessFacts
-from sysfs import cgroup, process
+from sysfs import process
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
 _PATIENCE = 3  # looks at a process that fail in a row
+_MOST_NOTES = 10  # of a kind: a watcher of all processes meets many that are left alone
 
 
 class Members:
     def __init__(self, task: EngineTask, tree: Tree, claims: Claims) -> None:
         self._task, self._tree, self._claims = task, tree, claims
+        self._watcher = catalogue.make(task, tree)
+        self._seen = Found()  # by the last watch
         self.known: dict[int, Process] = {}
         self.refused: dict[int, str] = {}
         self.failed: dict[int, str] = {}
@@ -35,8 +38,9 @@ class Members:
     def watch(self, begin: Callable[[Process], None], stopped: Callable[[], bool]) -> None:
         """Adopt who is new, forget who is gone or has become somebody else: exec changes names, and who is refused."""
         try:
+            self._seen = self._watcher.look()
             found = self._facts = self._found()
-            self._unlisted = ""
+            self._unlisted = self._seen.trouble
         except KernelError as error:
             self._unlisted = str(error)
             return
@@ -79,9 +83,12 @@ class Members:
         self.known = {other: each for other, each in self.known.items() if other != pid}
 
     def directories(self) -> tuple[str, ...]:
-        if self._task.cgroups or self._task.pids:
-            return self._task.cgroups
-        return tuple(path for path in self._task.config.watcher.cgroups if CGROUP_PLACEHOLDER not in path)
+        """The cgroups that are watched as wholes, absolute inside the tree; none if processes are."""
+        return self._watcher.directories
+
+    def follow(self) -> tuple[str, ...]:
+        """Directories that say when it is worth to watch again before the time."""
+        return self._seen.follow
 
     def trouble(self) -> str:
         """Why nobody at all can be looked at, or nobody new."""
@@ -90,13 +97,14 @@ class Members:
         return "" if self.known else next(iter(dict(self.failed).values()), "")
 
     def notes(self) -> list[str]:
-        notes = [f"process {pid} is left alone: {reason}" for pid, reason in sorted(self.refused.items())]
-        return notes + [f"process {pid} cannot be looked at: {reason}" for pid, reason in sorted(self.failed.items())]
+        refused = [f"process {pid} is left alone: {reason}" for pid, reason in sorted(self.refused.items())]
+        failed = [f"process {pid} cannot be looked at: {reason}" for pid, reason in sorted(self.failed.items())]
+        return _few(list(self._seen.notes)) + _few(refused) + _few(failed)
 
     def _found(self) -> dict[int, ProcessFacts]:
         """All processes that are there now; of those that just cannot be looked at, what was known."""
         found, self._unsure = {}, {}
-        for pid in self._pids():
+        for pid in sorted(self._seen.pids):
             try:
                 found[pid] = process.facts(self._tree, pid)
             except Gone:
@@ -107,18 +115,10 @@ class Members:
                     found[pid] = self._facts[pid]
         return found
 
-    def _pids(self) -> list[int]:
-        watcher = self._task.config.watcher
-        pids = {*self._task.pids, *(watcher.pids if watcher.name == "pidlist" else ())}
-        for directory in self.directories():
-            with suppress(Gone):
-                pids.update(cgroup.processes(self._tree, directory))
-        return sorted(pids)
-
     def _refusal(self, facts: ProcessFacts) -> str:
         """Naming a process lifts the list of who is never managed, but nobody pages out himself."""
         own = facts.pid == os.getpid()
-        if (own or not self._task.named) and (reason := safety.refusal(facts, {os.getpid()})):
+        if (own or facts.pid not in self._seen.named) and (reason := safety.refusal(facts, {os.getpid()})):
             return reason
         return self._claims.take(self, self._task.workload, facts.identity)
 
@@ -126,3 +126,9 @@ class Members:
         known = processes.adopt(facts.identity)
         begin(known)
         self.known = {**self.known, facts.pid: known}
+
+
+def _few(notes: list[str]) -> list[str]:
+    if len(notes) <= _MOST_NOTES:
+        return notes
+    return [*notes[:_MOST_NOTES], f"... and {len(notes) - _MOST_NOTES} more like the last"]

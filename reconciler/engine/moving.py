@@ -69,7 +69,9 @@ class Moving:
         self.left += moved.left
 
     def view(self, members: Members, now: int) -> View:
-        seats = {pid: Seat(regions=each.regions, looked=each.looked) for pid, each in members.known.items()}
+        seats = {
+            pid: Seat(regions=each.regions, looked=each.looked, idle=each.idle) for pid, each in members.known.items()
+        }
         return View(
             seats=seats,
             now=now,

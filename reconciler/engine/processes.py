@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reconciler.engine import regions
-from reconciler.engine.regions import Regions
+from reconciler.engine.regions import Addresses, Regions
 from reconciler.model import Identity
 from sysfs import kcmp, maps, pagemap, process
 from sysfs.errors import Gone, KernelError, Rejected, Unsupported
@@ -61,6 +61,7 @@ class Process:
     mapped: Maps
     regions: Regions = field(default_factory=regions.none)
     looked: int = 0  # deciseconds, of the last look
+    idle: tuple[Addresses, Addresses] | None = None  # trackers.tracker.Seen.idle of the last look
     refreshed: float = float("-inf")
     figures: Figures = field(default_factory=Figures)
     skipped_bytes: int = 0  # address space too large to read on this kernel

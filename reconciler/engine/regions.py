@@ -242,3 +242,23 @@ def data_pages(regions: Regions) -> NDArray[np.int64]:
     elsewhere = np.maximum(regions["swapped"], regions["out"])
     result: NDArray[np.int64] = regions["present"].astype(np.int64) + elsewhere
     return result
+
+
+def merged(start: Addresses, end: Addresses) -> tuple[Addresses, Addresses]:
+    """The same addresses as sorted ranges that neither overlap nor touch."""
+    order = np.argsort(start, kind="stable")
+    start, reach = start[order], np.maximum.accumulate(end[order])
+    first = np.append(True, start[1:] > reach[:-1])[: len(start)]
+    last = np.append(first[1:], True)[: len(start)]
+    return start[first], reach[last]
+
+
+def overlaps(
+    one: tuple[Addresses, Addresses], other: tuple[Addresses, Addresses]
+) -> tuple[Addresses, Addresses, NDArray[np.intp]]:
+    """Ranges that lie in both (each sorted and disjoint), and for each the index of the range of `other`."""
+    first = np.searchsorted(other[1], one[0], side="right")
+    number = np.searchsorted(other[0], one[1], side="left") - first
+    mine, its = _pairs(first, np.maximum(number, 0))
+    index = its.astype(np.intp)
+    return np.maximum(one[0][mine], other[0][index]), np.minimum(one[1][mine], other[1][index]), index

@@ -21,6 +21,8 @@ class _Job:
     key: str
     run: Run
     removed: bool = field(default=False)
+    number: int = 0  # of its entry in the heap that counts; 0 = it runs now
+    latest: float = float("inf")  # when it runs again, as far as is known
 
 
 class Scheduler:
@@ -30,7 +32,7 @@ class Scheduler:
         self._died, self._clock = died, clock
         self._heap: list[tuple[float, int, _Job]] = []
         self._jobs: dict[str, _Job] = {}
-        self._numbers = count()  # equal deadlines: first come, first served
+        self._numbers = count(1)  # equal deadlines: first come, first served
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -50,6 +52,17 @@ class Scheduler:
         """It does not run again; a run under way ends by itself."""
         with self._changed:
             self._drop(key)
+
+    def hurry(self, key: str, deadline: float) -> None:
+        """Run it no later than this; if it runs now, then again."""
+        with self._changed:
+            job = self._jobs.get(key)
+            if job is None or self._closed:
+                return
+            if deadline < job.latest:
+                job.latest = deadline
+                if job.number:
+                    self._push(job, deadline)
 
     def close(self, patience: float = 5.0) -> None:
         """No more jobs; waits a moment for those under way."""
@@ -107,17 +120,22 @@ class Scheduler:
         return counted
 
     def _push(self, job: _Job, deadline: float) -> None:
-        heapq.heappush(self._heap, (deadline, next(self._numbers), job))
+        """An entry of its own for each deadline; only the last one counts."""
+        job.number = next(self._numbers)
+        job.latest = min(deadline, job.latest)
+        heapq.heappush(self._heap, (job.latest, job.number, job))
         self._changed.notify()
 
     def _take(self) -> _Job | None:
         self._forget_removed()
         if self._heap and self._heap[0][0] <= self._clock():
-            return heapq.heappop(self._heap)[2]
+            job = heapq.heappop(self._heap)[2]
+            job.number, job.latest = 0, float("inf")
+            return job
         return None
 
     def _forget_removed(self) -> None:
-        while self._heap and self._heap[0][2].removed:
+        while self._heap and (self._heap[0][2].removed or self._heap[0][1] != self._heap[0][2].number):
             heapq.heappop(self._heap)
 
     def _pause(self) -> float:

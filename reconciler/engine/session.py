@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from reconciler.engine import accessed, processes, regions, routines
+from reconciler.engine import accessed, processes, regions
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.members import Members
 from reconciler.engine.moving import Moving
@@ -18,10 +18,12 @@ from reconciler.engine.policies import age
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engine.recording import Recording
 from reconciler.engine.regions import Regions
+from reconciler.engine.routines import Routines, Stage
 from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.beside import Beside
 from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES, Means, Tracker
+from reconciler.engineconfig import DemoteIdleConfig
 from reconciler.model import EngineTask
 from reconciler.report import AgeBin, EngineReport
 from sysfs.errors import Gone, KernelError
@@ -31,6 +33,7 @@ KINDS: Mapping[str, Kind] = {"anon": Kind.ANON, "file": Kind.FILE}
 NEVER = float("inf")
 _STUCK_TRIES = 4  # fewer happen to pages that are just being written out
 _LONG_RUN_S = 30.0
+_CALM_S = 0.2  # between two watches, however often a bell rings
 _LONGEST_WAIT_S = 2.0  # then the budget is asked again: it may have been raised
 
 _log = logging.getLogger("ebbtide.engine")
@@ -44,13 +47,14 @@ class Session:
         self._watching = Ticker(_seconds(config.watcher.interval_ms), now)
         self._scanning = _later(config.tracker.scan_interval_ms, now)
         self._deciding = _later(config.policy.interval_ms, now)
-        self._routines = [_later(each.interval_ms, now) for each in config.routines]
+        self._watched = float("-inf")
         self._move_at = NEVER
         size, scan = around.features.page_size, around.features.works("pagemap-scan")
         self._surveyor = Surveyor(around.tree, self._kinds, config.tracker.pages_in_region, size, scan=scan)
         self._moving = Moving(task, around, self._kinds)
         self._tracker: Tracker | None = None
         self._members = Members(task, around.tree, around.claims)
+        self._routines = Routines(config.routines, self._stage(), now)
         self._scans = 0
         self._amounts: tuple[AgeBin, ...] = ()
         self._raw, self._reset = Recording(), False
@@ -66,6 +70,7 @@ class Session:
     def stop(self) -> None:
         """Returns at once; a run under way ends at its next step."""
         self._stopped = True
+        self._routines.stop()
         self._close_if_stopped()
 
     def report(self) -> EngineReport:
@@ -121,6 +126,16 @@ class Session:
     def figures(self) -> dict[int, processes.Figures]:
         return {pid: each.figures for pid, each in dict(self._members.known).items()}
 
+    def paged_out(self) -> int:
+        """Bytes that were verified to have left memory."""
+        return self._moving.left
+
+    def watch_soon(self) -> None:
+        """A bell has rung: look who is there, though not all the time for somebody who makes it ring all the time."""
+        soon = max(self._around.clock(), self._watched + _CALM_S)
+        self._watching.due = min(self._watching.due, soon)
+        self._around.hurry(self.task.workload, soon)
+
     # -- the loop ----------------------------------------------------------------------------------------------------
 
     def run(self) -> float:
@@ -136,20 +151,16 @@ class Session:
     def _run(self) -> float:
         now = self._around.clock()
         if self._watching.take(now):
-            tracker = self._armed()
-            self._members.watch(self._begin, lambda: self._stopped)
-            tracker.roster(self._members.known)
+            self._watch()
         if now >= self._scanning.due:
             self._scan_or_wait(now)
         if self._deciding.take(now):
             self._decide()
         if self._around.clock() >= self._move_at:
             self._move()
-        for ticker, routine in zip(self._routines, self.task.config.routines, strict=True):
-            if ticker.take(now) and routine.command is not None:
-                self._around.output(self.task.workload, routines.answer(routine.command.words, self))
-        tickers = (self._watching, self._scanning, self._deciding, *self._routines)
-        return min(self._move_at, *(ticker.due for ticker in tickers))
+        self._routines.run(now)
+        tickers = (self._watching, self._scanning, self._deciding)
+        return min(self._move_at, self._routines.due(), *(ticker.due for ticker in tickers))
 
     def _close_if_stopped(self) -> None:
         if self._stopped and self._busy.acquire(blocking=False):
@@ -158,8 +169,19 @@ class Session:
                     self._tracker.close()
                 self._tracker = None
                 self._members.leave()
+                self._around.bells.leave(self)
             finally:
                 self._busy.release()
+
+    def _stage(self) -> Stage:
+        around, name = self._around, self.task.workload
+        return Stage(
+            name=name,
+            console=around.console(self),
+            paged_out=self.paged_out,
+            output=partial(around.output, name),
+            errands=around.errands,
+        )
 
     def _knows_amounts(self) -> bool:
         return self._around.features.works("mglru") and self._around.features.works("cgroup2")
@@ -172,6 +194,7 @@ class Session:
             features=self._around.features,
             clock=self._around.clock,
             directories=self._members.directories,
+            lists_idle=isinstance(self.task.config.policy, DemoteIdleConfig),
             makers=self._around.trackers,
         )
 
@@ -188,6 +211,14 @@ class Session:
         return self._tracker
 
     # -- whose memory ------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        tracker, self._watched = self._armed(), self._around.clock()
+        self._members.watch(self._begin, lambda: self._stopped)
+        tracker.roster(self._members.known)
+        follow = () if self._stopped else self._members.follow()
+        if follow and self._around.bells.follow(self, follow, self.watch_soon):
+            self.watch_soon()
 
     def _begin(self, known: Process) -> None:
         """The first look at a process."""
@@ -242,7 +273,7 @@ class Session:
         if begin - known.refreshed >= self.task.config.tracker.regions_update_ms / 1000:
             self._refresh(known)
         seen = tracker.look(known)
-        known.looked = self.deciseconds()
+        known.looked, known.idle = self.deciseconds(), seen.idle
         self._raw.add(known, seen)
         known.regions = regions.look(known.regions, seen.accessed, (seen.accesses, seen.writes), known.looked)
         if seen.unused is not None:
@@ -287,6 +318,8 @@ class Session:
             )
         if self._stretched >= 1:
             notes.append(f"scans were put off by {self._stretched:.0f} s in all to stay within engine.cpupercent")
+        notes += self._routines.notes()
+        notes += [self._around.bells.trouble] if self._members.follow() and self._around.bells.trouble else []
         stuck = sum(int(each.regions["present"][each.regions["tries"] >= _STUCK_TRIES].sum()) for each in known)
         if size := stuck * self.page_size >> 20:
             notes.append(f"{size} MiB do not leave: shared with other processes, locked, or dirty file pages")

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from reconciler.engine.bells import Bells
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
+from reconciler.engine.console import Asked, Console
+from reconciler.engine.errands import Errands
 from reconciler.engine.mover import Target
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import Features
@@ -23,4 +26,8 @@ class Surroundings:
     output: Callable[[str, str], None]  # workload, text of a routine
     target: Target
     claims: Claims
+    bells: Bells
+    hurry: Callable[[str, float], None]  # workload, no later than: its loop runs then
+    console: Callable[[Asked], Console]
+    errands: Errands
     paused: Callable[[], bool] = lambda: False

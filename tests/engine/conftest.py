@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.engine.bells import Silent
 from reconciler.engine.engine import Engine
+from reconciler.engine.errands import Errands
 from reconciler.engineconfig import (
     AgeConfig,
     Command,
@@ -41,6 +43,7 @@ class Bench:
     outputs: list[tuple[str, str]] = field(default_factory=list)
     settings: EngineSettings = field(default_factory=EngineSettings)
     features: Features = field(default_factory=lambda: Features(kernel="fake", page_size=4096))
+    errands: Errands = field(default_factory=lambda: Errands(send=lambda _, work: work()))  # at once
 
     def __post_init__(self) -> None:
         self.engine = Engine(
@@ -53,6 +56,8 @@ class Bench:
             cpu_clock=self.cpu_clock,
             target=self.kernel.target,
             same_memory=self.kernel.same_memory,
+            errands=self.errands,
+            bells=Silent(self.kernel.tree),
             workers=0,
         )
 

@@ -120,6 +120,13 @@ class FakeKernel:
         data = (self.root / "sys/kernel/mm/page_idle/bitmap").read_bytes()
         return set(np.flatnonzero(np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")).tolist())
 
+    def mark(self, frames: set[int]) -> None:
+        """Mark frames idle, and leave the others alone."""
+        path = self.root / "sys/kernel/mm/page_idle/bitmap"
+        bits = np.unpackbits(np.frombuffer(path.read_bytes(), np.uint8), bitorder="little")
+        bits[sorted(frames)] = 1
+        path.write_bytes(np.packbits(bits, bitorder="little").tobytes())
+
     def access(self, first: int, last: int) -> None:
         """An access to frames: the marks go."""
         path = self.root / "sys/kernel/mm/page_idle/bitmap"

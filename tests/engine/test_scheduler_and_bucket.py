@@ -123,3 +123,59 @@ def test_workers_run_jobs_and_end() -> None:
     assert done.wait(30)
     scheduler.close()
     assert not any(thread.is_alive() for thread in scheduler._threads)
+
+
+def run_until(end: float, clock: Clock, scheduler: Scheduler) -> None:
+    while (deadline := scheduler.next_deadline()) <= end:
+        clock.now = max(clock.now, deadline)
+        scheduler.turn()
+
+
+def test_a_job_that_is_hurried_runs_earlier_and_once() -> None:
+    clock, ran = Clock(), list[float]()
+    scheduler = Scheduler(lambda *_: None, clock, workers=0)
+
+    def job() -> float:
+        ran.append(clock.now)
+        return clock.now + 100
+
+    scheduler.add("job", job)
+    scheduler.turn()
+    for deadline in (7.0, 5.0, 6.0):
+        scheduler.hurry("job", deadline)
+    scheduler.hurry("nobody", 1.0)
+    run_until(200, clock, scheduler)
+
+    assert ran == [0, 5, 105]
+
+
+def test_a_job_that_is_hurried_while_it_runs_runs_again() -> None:
+    clock, ran = Clock(), list[float]()
+    scheduler = Scheduler(lambda *_: None, clock, workers=0)
+
+    def job() -> float:
+        ran.append(clock.now)
+        if len(ran) == 1:
+            scheduler.hurry("job", 3.0)
+        return clock.now + 100
+
+    scheduler.add("job", job)
+    run_until(50, clock, scheduler)
+
+    assert ran == [0, 3]
+
+
+def test_hurrying_never_puts_off() -> None:
+    clock, ran = Clock(), list[float]()
+    scheduler = Scheduler(lambda *_: None, clock, workers=0)
+
+    def job() -> float:
+        ran.append(clock.now)
+        return clock.now + 10
+
+    scheduler.add("job", job)
+    scheduler.turn()
+    scheduler.hurry("job", 50.0)
+    run_until(25, clock, scheduler)
+
+    assert ran == [0, 10, 20]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import doctor, runtimes
+from reconciler import doctor, runtimes, tracking
 from reconciler.model import Severity
 from sysfs import capture
 from sysfs.tree import Tree
@@ -179,5 +179,5 @@ def test_this_machine() -> None:
     found = doctor.examine(Tree())
 
     assert found.live
-    assert {verdict.name for verdict in found.trackers} == {"idlepage", "softdirty", "referenced", "auto"}
+    assert {verdict.name for verdict in found.trackers} == {*tracking.NEEDS, "auto"}
     assert found.privileges

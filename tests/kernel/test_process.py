@@ -62,6 +62,23 @@ def test_status_in_bytes(tmp_path: Path) -> None:
     assert process.all_pids(tree) == (9,)
 
 
+@pytest.mark.parametrize(("text", "score"), [("667\n", 667), ("0\n", 0), ("2000\n", 2000)])
+def test_oom_score(tmp_path: Path, text: str, score: int) -> None:
+    (tmp_path / "proc/9").mkdir(parents=True)
+    (tmp_path / "proc/9/oom_score").write_text(text)
+
+    assert process.oom_score(Tree(tmp_path), 9) == score
+
+
+@pytest.mark.parametrize("text", ["", "-5\n", "much\n"])
+def test_what_is_no_oom_score_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "proc/9").mkdir(parents=True)
+    (tmp_path / "proc/9/oom_score").write_text(text)
+
+    with pytest.raises(Rejected, match="is no score"):
+        process.oom_score(Tree(tmp_path), 9)
+
+
 def test_this_very_process() -> None:
     tree = Tree()
     facts = process.facts(tree, os.getpid())

@@ -3,7 +3,18 @@
 import pytest
 
 from reconciler import safety, tracking
-from reconciler.engineconfig import TrackerConfig
+from reconciler.engineconfig import (
+    AgeConfig,
+    AvoidOomConfig,
+    DamosConfig,
+    DemoteIdleConfig,
+    EngineConfig,
+    HeatConfig,
+    PolicyConfig,
+    RatioConfig,
+    StubConfig,
+    TrackerConfig,
+)
 from reconciler.model import Feature, Features, OnMissingTracker, ProcessFacts, Severity
 
 
@@ -86,39 +97,112 @@ def features(*works: str) -> Features:
     return Features(kernel="test", page_size=4096, features=found)
 
 
+def asked(name: str, policy: PolicyConfig, *children: str) -> EngineConfig:
+    trackers = tuple(TrackerConfig(name=child) for child in children)
+    return EngineConfig(policy=policy, tracker=TrackerConfig(name=name, trackers=trackers))
+
+
 IDLE, DIRTY, REFERENCED = ("idle-page", "pagemap-pfn"), ("soft-dirty", "pagemap"), ("referenced", "pagemap")
+DAMON, MGLRU = ("damon", "pagemap"), ("mglru", "cgroup2")
+MOVING, MEASURING = AgeConfig(swapout_ms=9000), AgeConfig()
+HEAT, RATIO, DEMOTE = HeatConfig(nodes=((0, (2,)),)), RatioConfig(ratio=0.3), DemoteIdleConfig(idle_nodes=(2,))
+OOM, DAMOS, STUB = AvoidOomConfig(), DamosConfig(), StubConfig()
 
 
 @pytest.mark.parametrize(
-    ("name", "works", "moves", "tracker", "severities"),
+    ("name", "works", "policy", "tracker", "severities"),
     [
-        ("auto", (*IDLE, *REFERENCED), True, "idlepage", []),
-        ("auto", REFERENCED, True, "referenced", []),
-        ("auto", ("idle-page", *REFERENCED), True, "referenced", []),
-        ("auto", DIRTY, True, "", ["error"]),
-        ("auto", DIRTY, False, "softdirty", []),
-        ("auto", (), False, "", ["error"]),
-        ("idlepage", IDLE, True, "idlepage", []),
-        ("idlepage", REFERENCED, True, "referenced", ["warning"]),
-        ("idlepage", (), True, "", ["error"]),
-        ("softdirty", DIRTY, True, "softdirty", ["note"]),
-        ("softdirty", DIRTY, False, "softdirty", []),
-        ("softdirty", REFERENCED, True, "referenced", ["warning"]),
-        ("damon", IDLE, True, "", ["error"]),
+        ("auto", (*IDLE, *DAMON, *REFERENCED), MOVING, "idlepage", []),
+        ("auto", (*DAMON, *REFERENCED), MOVING, "damon", []),
+        ("auto", (*DAMON, *MGLRU), MEASURING, "damon", []),
+        ("auto", REFERENCED, MOVING, "referenced", []),
+        ("auto", ("idle-page", *REFERENCED), MOVING, "referenced", []),
+        ("auto", DIRTY, MOVING, "", ["error"]),
+        ("auto", DIRTY, MEASURING, "softdirty", []),
+        ("auto", MGLRU, MEASURING, "mglru", []),
+        ("auto", MGLRU, MOVING, "", ["error"]),
+        ("auto", MGLRU, HEAT, "", ["error"]),
+        ("auto", MGLRU, STUB, "mglru", []),
+        ("auto", (), MEASURING, "", ["error"]),
+        ("auto", (), OOM, "stub", []),
+        ("auto", (*IDLE, *DAMON), DAMOS, "damon", []),
+        ("auto", IDLE, DAMOS, "", ["error"]),
+        ("auto", (*IDLE, *DAMON), DEMOTE, "idlepage", []),
+        ("auto", DAMON, DEMOTE, "", ["error"]),
+        ("stub", IDLE, DEMOTE, "stub", []),
+        ("stub", DAMON, DEMOTE, "", ["error"]),
+        ("idlepage", IDLE, MOVING, "idlepage", []),
+        ("idlepage", REFERENCED, MOVING, "referenced", ["warning"]),
+        ("idlepage", (), MOVING, "", ["error"]),
+        ("softdirty", DIRTY, MOVING, "softdirty", ["note"]),
+        ("softdirty", DIRTY, MEASURING, "softdirty", []),
+        ("softdirty", REFERENCED, RATIO, "referenced", ["warning"]),
+        ("finder", ("pagemap",), RATIO, "finder", []),
+        ("finder", (), RATIO, "", ["error"]),
+        ("damon", IDLE, HEAT, "idlepage", ["warning"]),
+        ("bpf", IDLE, MOVING, "", ["error"]),
     ],
 )
-def test_choice(name: str, works: tuple[str, ...], moves: bool, tracker: str, severities: list[str]) -> None:
-    found = tracking.choose(TrackerConfig(name=name), OnMissingTracker.AUTO, features(*works), moves=moves, where="x")
+def test_choice(name: str, works: tuple[str, ...], policy: PolicyConfig, tracker: str, severities: list[str]) -> None:
+    found = tracking.choose(asked(name, policy), OnMissingTracker.AUTO, features(*works), where="x")
 
     assert found.tracker == tracker
     assert [problem.severity for problem in found.problems] == [Severity(severity) for severity in severities]
     assert all(problem.hint and problem.where == "x" for problem in found.problems if problem.severity != "note")
 
 
+def test_multi_needs_what_its_trackers_need() -> None:
+    both = asked("multi", MOVING, "idlepage", "softdirty")
+
+    assert tracking.choose(both, OnMissingTracker.REFUSE, features(*IDLE, *DIRTY)).tracker == "multi"
+    found = tracking.choose(both, OnMissingTracker.AUTO, features(*IDLE))
+    assert found.tracker == "idlepage"
+    assert "saw soft-dirty" in found.problems[0].message
+    assert tracking.choose(both, OnMissingTracker.REFUSE, features(*IDLE)).tracker == ""
+
+
+def test_only_softdirty_in_a_multi_is_softdirty() -> None:
+    (note,) = tracking.choose(asked("multi", MOVING, "softdirty"), OnMissingTracker.AUTO, features(*DIRTY)).problems
+
+    assert note.severity is Severity.NOTE
+
+
+@pytest.mark.parametrize("on_missing", list(OnMissingTracker))
+@pytest.mark.parametrize(
+    ("name", "policy", "reason"),
+    [
+        ("mglru", MOVING, "not where"),
+        ("mglru", HEAT, "not where"),
+        ("mglru", RATIO, "not where"),
+        ("finder", MOVING, "looks at no accesses"),
+        ("stub", MEASURING, "tracks nothing"),
+        ("stub", HEAT, "tracks nothing"),
+        ("softdirty", DEMOTE, "idle marks"),
+        ("idlepage", DAMOS, "its tracker is damon"),
+        ("multi", DAMOS, "its tracker is damon"),
+    ],
+)
+def test_what_cannot_be_is_refused_on_every_kernel(
+    name: str, policy: PolicyConfig, reason: str, on_missing: OnMissingTracker
+) -> None:
+    everything = features(*(feature for needs in tracking.NEEDS.values() for feature in needs))
+    found = tracking.choose(asked(name, policy, "damon"), on_missing, everything)
+
+    assert found.tracker == ""
+    assert reason in found.problems[0].message
+    assert found.problems[0].hint.startswith("with this policy: auto, ")
+
+
+@pytest.mark.parametrize(
+    ("child", "reason"), [("auto", "are named"), ("mglru", "by address"), ("finder", "no accesses")]
+)
+def test_what_cannot_be_in_a_multi(child: str, reason: str) -> None:
+    assert reason in tracking.unfit(asked("multi", MOVING, "idlepage", child))
+    assert tracking.unfit(asked("multi", MOVING, "idlepage", "damon")) == ""
+
+
 def test_refuse_means_refuse() -> None:
-    found = tracking.choose(
-        TrackerConfig(name="idlepage"), OnMissingTracker.REFUSE, features(*REFERENCED), moves=True, where="x"
-    )
+    found = tracking.choose(asked("idlepage", MOVING), OnMissingTracker.REFUSE, features(*REFERENCED), where="x")
 
     assert found.tracker == ""
     assert "saw idle-page" in found.problems[0].message
@@ -126,4 +210,4 @@ def test_refuse_means_refuse() -> None:
 
 
 def test_available() -> None:
-    assert tracking.available(features(*IDLE, *REFERENCED)) == ("idlepage", "referenced")
+    assert tracking.available(features(*IDLE, *REFERENCED)) == ("idlepage", "referenced", "finder")

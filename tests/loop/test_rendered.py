@@ -78,3 +78,16 @@ def test_output_is_kept_in_bounds_by_dropping_the_older_half(tmp_path: Path) -> 
     assert len(lines) * 1024 <= rendered.LARGEST_OUTPUT + 1024
     assert {len(line) for line in lines} == {1023}, "no line is torn"
     assert lines[-1].startswith("1099")
+
+
+def test_output_of_the_nodes_routines_stays_whatever_workloads_come_and_go(tmp_path: Path) -> None:
+    path = rendered.node_output(tmp_path)
+    rendered.append(path, "first\n")
+    rendered.append(path, "second\n")
+    keeper = rendered.Rendered(tmp_path)
+    keeper.reconcile(wanted())
+    keeper.reconcile(Desired())
+
+    assert files(tmp_path) == ["rendered/.node/output"]
+    assert path.read_text() == "first\nsecond\n"
+    assert path.parent.stat().st_mode & 0o777 == 0o700

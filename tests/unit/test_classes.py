@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import classes, classfiles, merged, schemas
+from reconciler import classes, classfiles, documents, merged, schemas
 from reconciler.classes import ClassText, Loaded
 from reconciler.engineconfig import (
     AgeConfig,
@@ -66,6 +66,9 @@ def errors(loaded: Loaded) -> list[str]:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_what_we_ship_has_no_problems(path: Path) -> None:
     assert load(ClassText(path=str(path), name=path.name, text=path.read_text())).problems == ()
+    document = documents.parse(path.read_text(), path.name)
+    assert isinstance(document, documents.Document)
+    jsonschema.Draft202012Validator(SCHEMAS["classes"]).validate(document.value)  # all of it, as editors do
 
 
 def test_the_default_file_manages_nothing() -> None:
@@ -373,7 +376,7 @@ def stripped(table: ClassTable) -> Any:
         for one in table.classes.values()
     ]
     workloads = [replace(one, origin=Origin(file="")) for one in table.workloads]
-    return plain, workloads, table.nri, table.engine, table.mode
+    return plain, workloads, table.routines, table.nri, table.engine, table.mode
 
 
 def examples() -> Iterable[str]:
@@ -413,6 +416,9 @@ WORDS = st.sampled_from(
         "mode",
         "policy",
         "unifiedannotations",
+        "routines",
+        "statactions",
+        "intervalcommand",
         "brakes",
         "cgroup",
         "class",

@@ -52,9 +52,10 @@ def test_what_was_handed_to_the_plugin_holds_on_that_boot_only(tmp_path: Path) -
     folder.mkdir()
     put(str(folder), "zz-nri-10-ebbtide.yaml", classfiles.handed("classes: []\n", "then"))
     put(str(folder), "50-mine.yaml", "classes: []\n")
+    put(str(folder), "zz-nri-11-x.yaml", classfiles.handed("classes: []\n", "then", of_root=True))
 
     assert paths(*classfiles.installed(tmp_path, (), "now")) == ["classes.d/50-mine.yaml"]
-    assert len(classfiles.installed(tmp_path, (), "then")) == 2
+    assert len(classfiles.installed(tmp_path, (), "then")) == 3
 
 
 def test_same_name_in_a_higher_directory_replaces_and_the_rest_is_sorted_by_name(folders: tuple[str, str]) -> None:

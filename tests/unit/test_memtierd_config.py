@@ -1,14 +1,12 @@
 """memtierd's configuration: its own files and our spelling."""
 
 import textwrap
-from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import documents, schemas
+from reconciler import documents
 from reconciler.documents import Document
 from reconciler.engineconfig import (
     AgeConfig,
@@ -16,34 +14,13 @@ from reconciler.engineconfig import (
     EngineConfig,
     MoverConfig,
     RoutineConfig,
+    StubConfig,
     TrackerConfig,
     WatcherConfig,
 )
-from reconciler.memtierd import config, native
+from reconciler.memtierd import config, words
 from reconciler.model import Severity
-
-OWN = ("$CGROUP2_ABS_PATH",)
-
-
-def read(text: str) -> config.Read:
-    document = documents.parse(textwrap.dedent(text), "m.yaml")
-    assert isinstance(document, Document), document
-    return config.read(document, "", document.value)
-
-
-def engine(text: str) -> EngineConfig:
-    found = read(text)
-    assert found.config is not None, found.problems
-    return found.config
-
-
-def said(text: str) -> list[tuple[str, str]]:
-    return [(problem.severity, problem.message) for problem in read(text).problems]
-
-
-def age(inner: str, **parts: str) -> str:
-    """An age policy in mappings, with these lines in its config."""
-    return f"policy: {{name: age, config: {{interval: 10s, {inner}}}}}"
+from tests.unit.memtierd_texts import OWN, age, check_error, engine, read
 
 
 def test_the_age_sample_of_memtierd_loads_unchanged() -> None:
@@ -132,66 +109,15 @@ def test_regions_are_of_this_machines_pages() -> None:
     assert found.tracker.pages_in_region == 32
 
 
-def test_swap_by_its_node_number_is_a_page_out() -> None:
-    assert engine(age("idledurationms: 7000, idlenumas: [-1]")).policy == AgeConfig(interval_ms=10000, swapout_ms=7000)
-    both = "idledurationms: 7000, idlenumas: [-1], swapoutms: 6000"
-    assert engine(age(both)).policy == AgeConfig(interval_ms=10000, swapout_ms=6000)
-    assert engine(age("idledurationms: 7000")).policy == AgeConfig(interval_ms=10000)
+def test_a_file_of_routines_alone_has_the_policy_that_moves_nothing() -> None:
+    found = engine("routines: [{name: statactions, config: {interval: 1s, intervalcommand: [date]}}]")
 
-
-@pytest.mark.parametrize(
-    ("runner", "command", "kept"),
-    [
-        ("memtier", '["policy", "-dump", "accessed", "0,1m,0"]', ("policy", "-dump", "accessed", "0,1m,0")),
-        ("memtier", "[policy, -dump, accessed]", ("policy", "-dump", "accessed")),
-        ("memtier", "[stats, -t, process_madvise]", ("stats", "-t", "process_madvise")),
-        ("memtier-prompt", '["policy -dump accessed 0,1m,0"]', ("policy", "-dump", "accessed", "0,1m,0")),
-    ],
-)
-def test_commands_of_the_engines_own(runner: str, command: str, kept: tuple[str, ...]) -> None:
-    routine = f"routines: [{{name: statactions, config: {{intervalms: 60000, intervalcommand: {command}"
-
-    found = engine(f"{age('')}\n{routine}, intervalcommandrunner: {runner}}}}}]")
-
-    assert found.routines == (RoutineConfig(interval_ms=60000, command=Command(words=kept, runner="memtier")),)
-
-
-@pytest.mark.parametrize(
-    ("runner", "command"),
-    [
-        ("exec", '["sh", "-c", "echo 1 > /proc/sys/vm/drop_caches"]'),
-        ("exec", '["policy", "-dump", "accessed"]'),  # a program of this name, for memtierd
-        ("memtier", '["q"]'),
-        ("memtier-prompt", '["stats -t process_madvise | awk 1 > $MEMTIERD_SWAP_STATS_PATH"]'),
-        ("memtier-prompt", '["stats|sh"]'),
-        ("memtier-prompt", '["policy \'-dump"]'),
-        ("memtier", '["policy", "-config", "{}"]'),
-    ],
-)
-def test_programs_and_shells_are_never_started(runner: str, command: str) -> None:
-    routine = f"routines: [{{name: statactions, config: {{intervalms: 60000, intervalcommand: {command}"
-
-    found = read(f"{age('')}\n{routine}, intervalcommandrunner: {runner}}}}}]")
-
-    assert found.config is not None
-    assert found.config.routines == ()
-    assert [problem.severity for problem in found.problems] == [Severity.WARNING]
-
-
-@pytest.mark.parametrize("word", ["heat", "ratio", "demote-idle", "avoid-oom", "stub"])
-def test_policies_of_memtierd_are_known_but_not_done(word: str) -> None:
-    found = read(f"policy: {{name: {word}, config: {{intervalms: 1}}}}")
-
-    assert found.config is None
-    assert found.problems[0].message == f'memtierd\'s policy "{word}" is not in this version of Ebbtide'
-    assert found.problems[0].hint
-
-
-@pytest.mark.parametrize("word", ["damon", "multi", "finder", "stub"])
-def test_trackers_of_memtierd_are_known_but_not_done(word: str) -> None:
-    assert said(age(f"tracker: {{name: {word}}}")) == [
-        ("error", f'memtierd\'s tracker "{word}" is not in this version of Ebbtide')
-    ]
+    assert found == EngineConfig(
+        policy=StubConfig(),
+        tracker=TrackerConfig(name="stub"),
+        watcher=WatcherConfig(cgroups=OWN),
+        routines=(RoutineConfig(interval_ms=1000, command=Command(words=("date",))),),
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,10 +130,8 @@ def test_trackers_of_memtierd_are_known_but_not_done(word: str) -> None:
         ('policy: {name: age, config: "5"}', "the text holds 5 where a mapping is wanted"),
         ("policy: 5", "must be a mapping, or a text that holds one, not 5"),
         ("policy: {name: 5}", "must be a text, not 5"),
-        ("routines: 5\n" + age(""), "must be a list, not 5"),
-        ("routines: [5]\n" + age(""), "must be a mapping, or a text that holds one, not 5"),
-        (age("cgroups: [/sys/fs/cgroup/x]"), '"cgroups" does not belong directly into the policy'),
-        (age("pids: [1]"), '"pids" does not belong directly into the policy'),
+        ("policy: {name: avoid}", 'unknown policy "avoid"'),
+        ("polocy: {name: age}", 'unknown key "polocy"'),
         (age("swapoutms: 1.5"), "must be a whole number, not 1.5"),
         (age("swapoutms: true"), "must be a whole number, not true"),
         (age("swapoutms: 99999999999999"), "99999999999999 is too large; the most is 315360000000"),
@@ -216,48 +140,28 @@ def test_trackers_of_memtierd_are_known_but_not_done(word: str) -> None:
         (age("swapoutms: 9000, swapout: 9s"), '"swapoutms" and "swapout" say the same thing twice'),
         (age("pagetypes: []"), "no page type is given"),
         (age("pagetypes: anon"), 'must be a list of texts, not the text "anon"'),
-        (age("idlenumas: 2"), "must be a list of node numbers, not 2"),
         (age("mover: []"), "must be a mapping, or a text that holds one, not a list"),
         (age("mover: {bandwidth: fast}"), "'fast' is not a size"),
-        (age("pidwatcher: {name: pidlist, config: {pids: [0]}}"), "must be a list of process ids, not a list"),
-        (age("pidwatcher: {name: filter}"), 'pidwatcher "filter" is not in this version'),
-        (age("pidwatcher: {name: cgroups, config: {cgroups: [/a/../b]}}"), "is no absolute directory"),
-        (age("pidwatcher: {name: cgroups, config: {cgroups: [$CGROUP2_ABS_PATH2]}}"), "is no absolute directory"),
-        (age("tracker: {name: auto, config: {samplingus: 5000}}"), 'unknown key "samplingus"'),
-        (age("tracker: {name: auto, config: {regionsize: 1K}}"), 'the text "1K" is too small; the least is 4K'),
-        (
-            age("tracker: {name: auto, config: {regionsize: 1025MiB}}"),
-            'the text "1025MiB" is too large; the most is 1G',
-        ),
-        (age("tracker: {name: auto, config: {pagesinregion: 262145}}"), "262145 is too large; the most is 262144"),
     ],
 )
 def test_errors(text: str, message: str) -> None:
-    found = read(text)
-
-    assert found.config is None
-    assert message in "\n".join(problem.message for problem in found.problems if problem.severity is Severity.ERROR)
+    check_error(text, message)
 
 
-def test_a_scan_slower_than_the_swap_out_is_warned_of() -> None:
-    (problem,) = read(age("swapoutms: 4999")).problems
+@pytest.mark.parametrize("swapout", ["swapoutms: 4999", "swapout: 4s", "idledurationms: 4999, idlenumas: [-1]"])
+def test_a_scan_slower_than_the_swap_out_is_warned_of(swapout: str) -> None:
+    (problem,) = read(age(swapout)).problems
 
     assert problem.severity is Severity.WARNING
+    assert problem.pointer.rpartition("/")[2] == swapout.partition(":")[0]
     assert "looked at only every 5000 ms" in problem.message
     assert read(age("swapoutms: 5000")).problems == ()
 
 
-@pytest.mark.parametrize("region", ["pagesinregion: 2", "regionsize: 8KiB"])
-def test_regions_of_a_few_pages_are_warned_of(region: str) -> None:
-    (problem,) = read(age(f"tracker: {{name: auto, config: {{{region}}}}}")).problems
+def test_a_scan_slower_than_demotion_is_warned_of() -> None:
+    (problem,) = read(age("idleduration: 2s, idlenumas: [1]")).problems
 
-    assert problem.severity is Severity.WARNING
-    assert "regions of 2 page(s) cost the daemon 20 bytes for each page" in problem.message
-
-
-@pytest.mark.parametrize("region", ["pagesinregion: 16", "regionsize: 64KiB", "regionsize: 1GiB"])
-def test_regions_between_the_bounds_are_fine(region: str) -> None:
-    assert read(age(f"tracker: {{name: auto, config: {{{region}}}}}")).problems == ()
+    assert "memory is moved after 2000 ms without access" in problem.message
 
 
 def test_a_placeholder_is_never_replaced_in_text() -> None:
@@ -266,73 +170,74 @@ def test_a_placeholder_is_never_replaced_in_text() -> None:
     assert found.watcher.cgroups == ("$CGROUP2_ABS_PATH", "$CGROUP2_ABS_PATH/sub")
 
 
-EXAMPLES = schemas.read("memtierd")["examples"]
+def test_one_part_alone_as_the_prompt_takes_it() -> None:
+    assert config.read_named(words.TRACKERS, "finder", '{"ReportAccesses": 3}').value == TrackerConfig(
+        name="finder", regions_update_ms=5000, finder=engine(FINDER).tracker.finder
+    )
+    assert config.read_named(words.PIDWATCHERS, "pidlist", "pids: [7]").value == WatcherConfig(
+        name="pidlist", pids=(7,)
+    )
+    assert config.read_mover("bandwidth: 200").value == MoverConfig(bandwidth_mib=200)
+    found = config.read_named(words.ROUTINES, "statactions", "intervalms: 5\nintervalcommand: [date]")
+    assert found.value == RoutineConfig(interval_ms=5, command=Command(words=("date",)))
+    policy = config.read_named(words.POLICIES, "stub", "").value
+    assert isinstance(policy, EngineConfig)
+    assert policy.policy == StubConfig()
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_the_schema_agrees_with_its_own_examples_and_so_do_we(example: dict[str, Any]) -> None:
-    schema = schemas.read("memtierd")
-    jsonschema.Draft202012Validator.check_schema(schema)
-
-    assert list(jsonschema.Draft202012Validator(schema).iter_errors(example)) == []
-    assert config.read(Document(file="f", value=example), "", example).problems == ()
+FINDER = "policy: {name: stub, config: {tracker: {name: finder, config: {reportaccesses: 3}}}}"
 
 
-def test_class_files_embed_the_same_schema() -> None:
-    assert schemas.read("classes")["$defs"]["memtierd"] == schemas.read("memtierd")
+def test_one_part_alone_with_a_mistake() -> None:
+    found = config.read_named(words.TRACKERS, "idlepage", "pagesinregoin: 3")
+
+    assert found.value is None
+    assert found.problems[0].hint == 'did you mean "pagesinregion"?'
+    assert config.read_named(words.TRACKERS, "idelpage", "").problems[0].hint == 'did you mean "idlepage"?'
+    assert config.read_mover("{").value is None
 
 
-MS = st.integers(1, 10**9)
-CONFIGS = st.builds(
-    EngineConfig,
-    policy=st.builds(
-        AgeConfig,
-        interval_ms=MS,
-        swapout_ms=st.just(0) | st.integers(10**9, 2 * 10**9),
-        page_types=st.sampled_from([("anon",), ("file",), ("anon", "file")]),
-    ),
-    tracker=st.builds(
-        TrackerConfig,
-        name=st.sampled_from(["auto", "idlepage", "softdirty", "referenced"]),
-        pages_in_region=st.integers(16, 2**18),
-        max_count_per_region=st.integers(0, 512),
-        scan_interval_ms=MS,
-        regions_update_ms=st.integers(0, 10**9),
-    ),
-    mover=st.builds(MoverConfig, interval_ms=MS, bandwidth_mib=st.integers(1, 2**20)),
-    watcher=st.one_of(
-        st.builds(WatcherConfig, cgroups=st.sampled_from([OWN, ("/a", "/b")]), interval_ms=MS).filter(
-            lambda watcher: watcher.cgroups != OWN or watcher.interval_ms == 5000
-        ),
-        st.builds(WatcherConfig, name=st.just("pidlist"), pids=st.just((1, 77)), interval_ms=st.just(5000)),
-    ),
-    routines=st.lists(
-        st.builds(
-            RoutineConfig,
-            interval_ms=MS,
-            command=st.just(Command(words=("policy", "-dump", "accessed", "0,1m,0"), runner="memtier")),
-        ),
-        max_size=2,
-    ).map(tuple),
+def test_settings_in_settings_end_somewhere() -> None:
+    text = "procexeregexp: x"
+    for _ in range(30):
+        text = "not: |\n" + textwrap.indent(text, " ")
+    filters = f"source: {{name: proc}}\nfilters:\n- {textwrap.indent(text, '  ').strip()}"
+    found = config.read_named(words.PIDWATCHERS, "filter", filters)
+
+    assert [problem.message for problem in found.problems] == ["more than 24 levels of settings in settings"]
+
+
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+NAMES = (words.POLICIES, words.TRACKERS, words.PIDWATCHERS, words.FORECASTERS, words.ROUTINES)
+KEYS = (
+    *("policy", "routines", "name", "config", "tracker", "trackers", "pidwatcher", "source", "filters", "forecasters"),
+    *(key for keys in words.POLICY_KEYS.values() for key in keys),
+    *(*words.COMMON_KEYS, *words.DIRECT_KEYS, *words.HEATMAP_KEYS, *words.GOAL_KEYS, *words.MOVER_KEYS),
+    *(*words.TRACKER_KEYS, *words.DAMON_KEYS, *words.DAMON_SWITCHES, *words.FINDER_KEYS, *words.FILTER_KEYS),
+    *(key for keys in (*words.WATCHER_KEYS.values(), *words.FORECASTER_KEYS.values()) for key in keys),
+    *(*words.ROUTINE_KEYS, *words.NATIVE.values()),
 )
+WORDS = st.sampled_from([*KEYS, *(name for kind in NAMES for name in kind.names), "10s", "5%", "1G", "0", "-1"])
 
 
-@given(CONFIGS)
-def test_our_spelling_reads_back_and_keeps_its_schema(wanted: EngineConfig) -> None:
-    value = native.mapping(wanted)
-
-    jsonschema.Draft202012Validator(schemas.read("memtierd")).validate(value)
-    assert config.read(Document(file="f", value=value), "", value) == config.Read(config=wanted)
-
-
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
-WORDS = st.sampled_from(
-    ["policy", "name", "config", "age", "tracker", "mover", "pidwatcher", "routines", "interval", "intervalms"]
-)
+def shaped(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    """Lists, mappings with keys that somebody knows, and named parts."""
+    mapping = st.dictionaries(WORDS, inner, max_size=4)
+    named = [st.fixed_dictionaries({"name": st.sampled_from(kind.names), "config": mapping | inner}) for kind in NAMES]
+    return st.lists(inner, max_size=3) | mapping | st.one_of(named)
 
 
-@given(st.recursive(SCALARS | WORDS, lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner), max_leaves=12))
-def test_any_value_is_a_configuration_or_problems(value: object) -> None:
+ANY = st.recursive(ANYTHING | WORDS, shaped, max_leaves=12)
+
+
+@pytest.mark.parametrize("kind", NAMES, ids=lambda kind: kind.title)
+@given(data=st.data())
+def test_any_value_is_a_configuration_or_problems(kind: words.Kind, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(kind.names))
+    inner = {"name": name, "config": data.draw(ANY | st.dictionaries(WORDS, ANY, max_size=5))}
+    inner = inner if kind is words.POLICIES else {"name": "heat", "config": {"intervalms": 1, kind.title: inner}}
+    value = data.draw(ANY | st.just({"policy": inner}) | st.just({"policy": {"name": "stub"}, "routines": [inner]}))
+
     found = config.read(Document(file="f", value=value), "", value)
 
     assert (found.config is None) == any(problem.severity is Severity.ERROR for problem in found.problems)

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reconciler.engine import accessed
-from reconciler.engine.policies.policy import TO_SWAP, Kinds, Move, Seat, View
-from reconciler.engine.regions import Regions, ends, idle_time
-from reconciler.engineconfig import AgeConfig
+from reconciler.engine.policies import routes
+from reconciler.engine.policies.policy import TO_SWAP, Mask, Move, Seat, View
+from reconciler.engine.regions import Regions, idle_time
+from reconciler.engineconfig import SWAP, AgeConfig
 
 LOOKS = 2
 _RECENT = np.uint16((1 << LOOKS) - 1)
@@ -50,29 +51,46 @@ class Age:
 
     def __init__(self, config: AgeConfig) -> None:
         self._config = config
-        self.locates = False
+        idle_nodes = config.idle_nodes if config.idle_ms else ()
+        active_nodes = config.active_nodes if config.active_ms else ()
+        self.locates = any(node != SWAP for node in (*idle_nodes, *active_nodes))
 
     def observe(self, view: View) -> None:
         """All that it knows is in the regions."""
 
     def moves(self, view: View) -> Sequence[Move]:
-        return [move for pid, seat in view.seats.items() for move in self._of_process(pid, seat, view)]
-
-    def _of_process(self, pid: int, seat: Seat, view: View) -> list[Move]:
-        config, regions = self._config, seat.regions
+        """Active memory first; what leaves for swap and what leaves for nodes share the bandwidth."""
         found = []
-        if config.active_ms and config.active_nodes and view.moving:
-            wanted = active(regions, seat.looked, config.active_ms) & _movable(regions, view.moving, view.turn)
-            found += _move(pid, regions, wanted, config.active_nodes, view.page_size, urgency=0)
-        if config.swapout_ms and view.leaving:
-            wanted = idle(regions, seat.looked, config.swapout_ms) & _movable(regions, view.leaving, view.turn)
-            found += _move(pid, regions, wanted, TO_SWAP, view.page_size)
-        if config.idle_ms and config.idle_nodes and view.moving:
-            wanted = idle(regions, seat.looked, config.idle_ms) & _movable(regions, view.moving, view.turn)
-            if config.swapout_ms:
-                wanted &= ~idle(regions, seat.looked, config.swapout_ms)
-            found += _move(pid, regions, wanted, config.idle_nodes, view.page_size)
+        for purpose in (self._promoted, self._swapped_out, self._demoted):
+            of_purpose = [move for pid, seat in view.seats.items() for move in purpose(pid, seat, view)]
+            found += routes.in_turn(of_purpose, view.page_size)
         return found
+
+    def _promoted(self, pid: int, seat: Seat, view: View) -> list[Move]:
+        """What is in swap comes back by itself when it is used."""
+        nodes = tuple(node for node in self._config.active_nodes if node != SWAP)
+        if not self._config.active_ms or not nodes:
+            return []
+        wanted = active(seat.regions, seat.looked, self._config.active_ms) & retried(seat.regions, view.turn)
+        return routes.moves(pid, seat, view, wanted, nodes, urgency=0)
+
+    def _swapped_out(self, pid: int, seat: Seat, view: View) -> list[Move]:
+        wanted = self._leaves(seat, view) & retried(seat.regions, view.turn)
+        return routes.moves(pid, seat, view, wanted, TO_SWAP)
+
+    def _demoted(self, pid: int, seat: Seat, view: View) -> list[Move]:
+        if not self._config.idle_ms or not self._config.idle_nodes:
+            return []
+        wanted = idle(seat.regions, seat.looked, self._config.idle_ms) & ~self._leaves(seat, view)
+        wanted &= retried(seat.regions, view.turn)
+        return routes.moves(pid, seat, view, wanted, self._config.idle_nodes)
+
+    def _leaves(self, seat: Seat, view: View) -> Mask:
+        """What is idle for long enough to leave memory, and may do so now; what may not can still be demoted."""
+        if not self._config.swapout_ms:
+            return np.zeros(len(seat.regions), np.bool_)
+        long_idle = idle(seat.regions, seat.looked, self._config.swapout_ms)
+        return long_idle & routes.of_kinds(seat.regions, view.leaving)
 
     def dump(self, words: tuple[str, ...], view: View) -> str:
         """`accessed [LIMITS [PIDS]]`: the table of memory by time since last access."""
@@ -84,20 +102,3 @@ class Age:
             "idle": self._config.idle_ms,
             "swapout": self._config.swapout_ms,
         }
-
-
-def _movable(regions: Regions, kinds: Kinds, turn: int) -> NDArray[np.bool_]:
-    result: NDArray[np.bool_] = (regions["present"] > 0) & np.isin(regions["kind"], sorted(kinds))
-    return result & retried(regions, turn)
-
-
-def _move(
-    pid: int, regions: Regions, wanted: NDArray[np.bool_], to: tuple[int, ...], page_size: int, urgency: int = 1
-) -> list[Move]:
-    """At most one Move; longest idle first."""
-    rows = regions[wanted]
-    if not len(rows):
-        return []
-    size = rows["present"].astype(np.int64) * page_size
-    start, end = rows["start"], ends(rows, page_size)
-    return [Move(pid=pid, start=start, end=end, size=size, order=rows["changed"], to=to, urgency=urgency)]

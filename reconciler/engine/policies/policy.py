@@ -11,6 +11,8 @@ from reconciler.engine.regions import Addresses, Regions
 from reconciler.engineconfig import SWAP
 
 Kinds = frozenset[int]  # sysfs.maps.Kind
+Mask = NDArray[np.bool_]
+Pages = NDArray[np.int64]
 TO_SWAP = (SWAP,)
 BACK = ()  # as a destination: from swap into memory
 
@@ -34,6 +36,8 @@ class Seat:
     looked: int  # deciseconds, of the tracker's last look
     on_node: NDArray[np.int64] | None = None  # pages of each region on each of View.nodes, if the policy `locates`
     allowed: frozenset[int] = frozenset()  # memory nodes of its cpuset; empty = all
+    oom_score: int = 0  # /proc/PID/oom_score, 0..2000: who is killed first when memory runs out
+    idle: tuple[Addresses, Addresses] | None = None  # starts, ends of pages without access between the last two looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reconciler.engine.processes import Process, Surveyor
+from reconciler.engine.regions import Addresses
 from reconciler.engineconfig import TrackerConfig
 from reconciler.model import Features
 from reconciler.report import AgeBin
@@ -25,6 +26,7 @@ class Seen:
     writes: Counts  # the same for what can only have been written
     unused: Counts | None = None  # deciseconds without access that the kernel vouches for, 0 = nothing known
     held: NDArray[np.bool_] | None = None  # regions that count as used, though nothing new was seen of them
+    idle: tuple[Addresses, Addresses] | None = None  # pages without access since the look before: starts, ends
 
     @property
     def accessed(self) -> NDArray[np.bool_]:
@@ -42,6 +44,7 @@ class Means:
     features: Features
     clock: Callable[[], float]  # monotonic seconds
     directories: Callable[[], tuple[str, ...]] = tuple  # the workload's cgroups, absolute
+    lists_idle: bool = False  # Seen.idle is wanted, from trackers that see single pages
     makers: "Makers" = field(default_factory=dict)  # for trackers made of trackers
 
 

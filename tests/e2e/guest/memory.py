@@ -1,5 +1,6 @@
 """What the kernel itself says about a process's memory; a bare reader, independent of the product's."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,17 @@ def pages(pid: int, ranges: Iterable[pods.Truth]) -> Pages:
             present += int((entries >> PRESENT & 1).sum())
             total += len(entries)
     return Pages(swapped=swapped, present=present, total=total)
+
+
+def on_nodes(pid: int, ranges: Iterable[pods.Truth]) -> dict[int, int]:
+    """Pages of the ranges' mappings on each node, by /proc/PID/numa_maps."""
+    starts, found = {each.start for each in ranges}, dict[int, int]()
+    for line in Path(f"/proc/{pid}/numa_maps").read_text(encoding="utf-8").splitlines():
+        address, *words = line.split()
+        if int(address, 16) in starts:
+            for number, count in re.findall(r"\bN(\d+)=(\d+)", " ".join(words)):
+                found[int(number)] = found.get(int(number), 0) + int(count)
+    return found
 
 
 def status_bytes(pid: int, key: str) -> int:
