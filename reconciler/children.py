@@ -1,22 +1,35 @@
-"""The only module that starts child processes. No shell, no inherited descriptors, and no child that outlives us."""
+"""The only module that starts child processes. No inherited descriptors, no child that outlives us.
 
+A shell is started for one thing only: what a person has typed behind a pipe at a prompt, with that person's rights.
+"""
+
+import errno
 import os
+import select
+import selectors
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 # Asks for SIGTERM when the parent dies, however it dies (PR_SET_PDEATHSIG outlives exec), then becomes the program.
 # Code between fork and exec would do the same, but is not safe in a process with threads (gRPC has some).
+# Python ignores two signals, and what is ignored stays ignored over exec: the program gets them back.
 _LEASH = """
-import ctypes, os, sys
+import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, 15, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the parent has ended")
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+os.execv(sys.argv[2], sys.argv[2:])
 """
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,13 @@ class Child:
             self.output.close()
 
 
+def shell(command: str, text: str) -> int:
+    """Run a person's shell command with `text` as its input, on our terminal; gives its exit status."""
+    sys.stdout.flush()
+    done = subprocess.run(["sh", "-c", command], input=text, text=True, errors="replace", check=False)  # noqa: S607  sh
+    return done.returncode
+
+
 def python(arguments: Sequence[str], log: Path) -> Child:
     """Start this Python with these arguments and with this very source on its path; it ends when we do."""
     source = str(Path(__file__).parents[1])
@@ -62,7 +82,7 @@ def python(arguments: Sequence[str], log: Path) -> Child:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", _LEASH, str(os.getpid()), *arguments],
+            [sys.executable, "-c", _LEASH, str(os.getpid()), sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -146,3 +166,121 @@ def end_of(keeper: subprocess.Popen[bytes], patience: float) -> int:
     except subprocess.TimeoutExpired:  # a process hangs in the kernel, and the keeper waits for it
         keeper.kill()
         return keeper.wait()
+
+
+class Ended(Exception):
+    """The child has ended, or will not listen or speak any more."""
+
+
+class Silent(Exception):
+    """The child has not answered in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """A running child that is asked on its standard input and answers on its standard output."""
+
+    process: subprocess.Popen[bytes]
+
+    def ended(self) -> bool:
+        """Whether it has exited. It is not reaped here, so its number stays its own, and its group's, until `kill`."""
+        if self.process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def unasked(self) -> bytes:
+        """What it has said since the last answer (at most one chunk of it); Ended if it says nothing any more."""
+        try:
+            return self._read()
+        except BlockingIOError:
+            return b""
+
+    def ask(self, question: bytes, take: Callable[[bytes], bool], left: Callable[[], float]) -> None:
+        """Send the question, and give `take` what comes back until it says that this was all; `left`: seconds.
+
+        Both at once: a child may answer before it has read everything, and pipes hold only so much.
+        """
+        unsent, answered = memoryview(question), False
+        with selectors.DefaultSelector() as ready:
+            ready.register(self._from, selectors.EVENT_READ)
+            ready.register(self._to, selectors.EVENT_WRITE)
+            while unsent or not answered:
+                if (wait := left()) <= 0:
+                    raise Silent
+                for key, _ in ready.select(wait):
+                    if key.fileobj is self._from:
+                        answered = take(self._read())
+                    else:
+                        unsent = unsent[self._write(unsent) :]
+                if not unsent and self._to in ready.get_map():
+                    ready.unregister(self._to)
+
+    def end(self, patience: float = 1.0) -> None:
+        """End of input and SIGTERM, then SIGKILL, to it and to what it has started."""
+        self._to.close()
+        if self.process.returncode is None:
+            self._signal(signal.SIGTERM)
+            self._await(patience)
+        self.kill()
+
+    def kill(self) -> None:
+        if self.process.returncode is None:
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+        self._to.close()
+        self._from.close()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def _await(self, patience: float) -> None:
+        descriptor = os.pidfd_open(self.process.pid)
+        try:
+            select.select([descriptor], [], [], patience)
+        finally:
+            os.close(descriptor)
+
+    def _read(self) -> bytes:
+        if data := os.read(self._from.fileno(), _CHUNK):
+            return data
+        raise Ended
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return os.write(self._to.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            raise Ended from None
+
+    @property
+    def _to(self) -> IO[bytes]:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    @property
+    def _from(self) -> IO[bytes]:
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+
+def answering(command: Sequence[str], errors: int = subprocess.DEVNULL) -> Answering:
+    """Start a program that is asked and answers; `errors`: a descriptor for its standard error. It ends when we do."""
+    name = command[0] if command else ""
+    program = shutil.which(name)
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, "there is no such program, or it may not be run", name)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), os.path.abspath(program), *command[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        bufsize=0,
+        start_new_session=True,  # a group of its own, so that all of it can be ended
+    )
+    child = Answering(process=process)
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        os.set_blocking(pipe.fileno(), False)
+    return child

@@ -15,11 +15,14 @@ from reconciler import backoff, classes, gather, lastgood, plan, rendered, state
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.baseline import Baseline
 from reconciler.engine.engine import Engine
+from reconciler.engine.kdamond_record import Record
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.node import NODE
 from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
-from reconciler.model import EngineSettings, EngineTask, Mode, Problem, Severity, Workload
+from reconciler.memtierd.resident import Chosen, Prompts, Resident
+from reconciler.model import EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
 from reconciler.watch import Watch
@@ -35,7 +38,9 @@ class Daemon:
         self.lock = state.take_lock(places.state_dir)
         self.boot_id = boot.boot_id(places.tree)
         self.baseline = Baseline(places.state_dir, self.boot_id)
-        self.features = probe.features(places.tree)
+        self.kdamonds = Kdamonds(places.tree, Record(places.state_dir, self.boot_id))
+        self.kdamonds.recover()
+        self.features = self._features()
         self.files: Mapping[str, classes.ParsedFile] = lastgood.load(places.state_dir)
         self.workloads: Mapping[str, Workload] = {}
         self.tasks: dict[str, EngineTask] = {}  # what ran after the last cycle
@@ -62,7 +67,11 @@ class Daemon:
             EngineSettings(),  # until the first cycle has read the class files
             self.loop.wake,
             output=self._routine_output,
+            kdamonds=self.kdamonds,
         )
+
+    def _features(self) -> Features:
+        return probe.features(self.places.tree, own_kdamonds=self.kdamonds.made)
 
     # -- one cycle -----------------------------------------------------------------------------------------------
 
@@ -70,7 +79,7 @@ class Daemon:
         """Look, plan, act, tell; gives the moment at which to look again even if nothing wakes us."""
         begin = time.monotonic()
         if {"resync", "reload"} & set(reason.split(", ")):
-            self.features = probe.features(self.places.tree)
+            self.features = self._features()
         self._notice_deaths(begin)
         known = self._known()
         look = self._look(known)
@@ -202,6 +211,18 @@ class Daemon:
             raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
         return dataclasses.asdict(self.engine.accessed(workload, limits))
 
+    def held(self) -> Mapping[str, str]:
+        """The workload that tracks each process, by process id."""
+        return {str(pid): workload for pid, workload in self.engine.held().items()}
+
+    def _resident(self, workload: str) -> Resident:
+        """Who answers the prompt; LookupError for a workload that is not there."""
+        rows = {row.id: row.class_name for row in self.report.workloads}
+        if workload and workload not in rows:
+            raise LookupError(f"no workload {workload} is here")
+        chosen = Chosen(id=workload, class_name=rows.get(workload, ""))
+        return Resident(self.places.tree, lambda: self.features, self.engine, chosen)
+
     def _routine_output(self, workload: str, text: str) -> None:
         if workload == NODE:
             rendered.append(rendered.node_output(self.places.state_dir), text)
@@ -218,6 +239,7 @@ class Daemon:
             status=self.status,
             accessed=self.accessed,
             wake=self.loop.wake,
+            prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
         )
         ours = ("status.json", "control.sock")
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)

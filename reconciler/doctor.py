@@ -45,9 +45,12 @@ class Diagnosis:
     problems: tuple[Problem, ...]  # most important first
 
 
-def examine(tree: Tree, lookalikes: tuple[str, ...] = ()) -> Diagnosis:
-    """`lookalikes` are files beside the class files that look like ours but have names that are not read."""
-    features = probe.features(tree)
+def examine(tree: Tree, lookalikes: tuple[str, ...] = (), *, own_kdamonds: int = 0) -> Diagnosis:
+    """`lookalikes` are files beside the class files that look like ours but have names that are not read.
+
+    So many kdamonds are there because of a daemon of ours: they are not somebody else's.
+    """
+    features = probe.features(tree, own_kdamonds=own_kdamonds)
     commands = _commands(tree)
     found = runtimes.examine(tree, frozenset(commands.values()))
     policies = tuple(_policies(features))
@@ -213,12 +216,12 @@ def _rivals(commands: dict[int, str]) -> Iterator[Problem]:
 
 
 def _damon(features: Features, commands: dict[int, str]) -> Iterator[Problem]:
-    """Who uses DAMON. Its files are not read beyond the count: each read can make another user's access fail."""
+    """Who else uses DAMON. Its files are not read beyond the count: each read can make another user's access fail."""
     threads = sorted(command for command in commands.values() if command.startswith("kdamond."))
     feature = features.features["damon"]
-    if threads or (not feature.works and "used by" in feature.detail):
+    if not feature.works and (threads or "used by" in feature.detail):
         names = f" (threads {', '.join(threads)})" if threads else ""
-        hint = "it is left alone; Ebbtide does not need DAMON"
+        hint = "it is left alone; a tracker's kdamondslist names kdamonds, pausedamonstat DAMON_STAT, that we may use"
         yield _problem("DAMON", f"{feature.detail}{names}", hint, Severity.NOTE)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from reconciler import classes, classfiles, desired, observe, records, released, schemas
 from reconciler.actions import Known
 from reconciler.baseline import Baseline
+from reconciler.engine.kdamond_record import Record
 from reconciler.model import ClassTable, Desired, EngineTask, Features, Observed, Problem, Workload
 from sysfs import boot, cgroup, probe
 from sysfs.tree import Tree
@@ -44,8 +45,8 @@ def look(
     features: Features | None = None,
 ) -> Look:
     """Read, parse, observe, resolve. `remembered`: the last good version of each class file. Engines are not known."""
-    features = features or probe.features(places.tree)
     boot_id = boot.boot_id(places.tree)
+    features = features or features_of(places, boot_id)
     texts = classfiles.installed(places.state_dir, places.config_dirs, boot_id)
     loaded = classes.load(texts, schemas.load(), remembered, features.page_size)
     found, record_problems = records.read_all(str(places.state_dir), boot_id)
@@ -66,6 +67,11 @@ def look(
         problems=(*loaded.problems, *record_problems),
         files=loaded.files,
     )
+
+
+def features_of(places: Places, boot_id: str) -> Features:
+    """As the daemon of this state directory sees them: its kdamonds are not somebody else's."""
+    return probe.features(places.tree, own_kdamonds=Record(places.state_dir, boot_id).load().made)
 
 
 def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workload, ...]:

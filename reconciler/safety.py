@@ -25,6 +25,7 @@ _NAMES = {
     "kubelet": "node agent: a slow kubelet makes the node NotReady and evicts its pods",
     "ebbtide": "Ebbtide itself: it would wait for its own memory",
     "ebbtide-nri": "Ebbtide's plugin: every container start waits for it",
+    "memtierd": "a memory manager: it would wait for its own memory",
     "init": "init system: everything depends on it",
     "(sd-pam)": "session keeper of systemd",
     "sshd": "the way in for whoever must repair the node",

@@ -6,6 +6,10 @@ import errno
 class KernelError(OSError):
     """The kernel refused an access. `str()` names the path and the kernel's own word for it."""
 
+    def __str__(self) -> str:
+        """Without a number where the kernel gave none."""
+        return super().__str__() if self.errno is not None or not self.filename else f"{self.filename}: {self.strerror}"
+
 
 class Gone(KernelError):
     """The process, cgroup or file is not there (any more): normal life."""

@@ -5,6 +5,7 @@ when it has been paged out completely (numa_maps loses it).
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -66,6 +67,22 @@ def read(tree: Tree, pid: int, devices: Devices = NO_DEVICES) -> Maps:
     ]
     table = np.array(rows, np.uint64).reshape(-1, 4)
     return Maps(start=table[:, 0], end=table[:, 1], offset=table[:, 2], kind=table[:, 3].astype(np.uint8))
+
+
+def section(tree: Tree, pid: int, name: str) -> list[tuple[int, int]]:
+    """Mappings that are the "heap" (brk), or "anonymous" in the narrow sense: of no file, neither heap nor stack."""
+    text = tree.read_bytes(f"/proc/{pid}/maps")
+    return [
+        (int(start, 16), int(end, 16))
+        for start, end, flags, _, _, inode, label in _LINE.findall(text)
+        if flags[3:] == b"p" and inode == b"0" and _SECTIONS[name](label)
+    ]
+
+
+_SECTIONS: Mapping[str, Callable[[bytes], bool]] = {
+    "heap": lambda label: label == b"[heap]",
+    "anonymous": lambda label: not label or label.startswith(b"[anon:"),
+}
 
 
 def _kind(flags: bytes, inode: bytes, name: bytes, in_memory: bool) -> int:  # noqa: FBT001 (a column, not a switch)

@@ -115,6 +115,26 @@ class PageIdle:
         return values[back]
 
 
+def is_idle(tree: Tree, frame: int) -> bool:
+    """Whether one page frame carries the mark; tails of huge pages never do."""
+    with tree.open(BITMAP) as bitmap:
+        data = _read(bitmap.fileno(), 8, _word_at(frame))
+    if len(data) < 8:
+        raise errors.Gone(None, f"no page frame {frame} on this machine", BITMAP)
+    return bool(int.from_bytes(data, "little") >> (frame & 63) & 1)
+
+
+def mark_one(tree: Tree, frame: int) -> None:
+    """Mark one page frame idle, and none of its neighbours."""
+    with tree.open(BITMAP, write=True) as bitmap:
+        _write(bitmap.fileno(), (1 << (frame & 63)).to_bytes(8, "little"), _word_at(frame))
+
+
+def _word_at(frame: int) -> int:
+    """The offset of a frame's word in the bitmap."""
+    return frame >> 6 << 3
+
+
 def _before(flags: Pages) -> NDArray[np.intp]:
     """For each page the index (in its row) of the nearest one up to it that is no tail, 0 if there is none."""
     index = np.where((flags & _TAIL) == 0, np.arange(flags.shape[-1]), 0)

@@ -12,14 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from reconciler.model import Feature, Features
-from sysfs import boot, cgroup, numa, pressure, swap, trial
+from sysfs import boot, cgroup, damon, damon_probe, numa, pressure, swap, trial
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
 RECORDED = "/.ebbtide/features.json"  # in a captured tree
 LRU_GEN, LRU_GEN_DEBUG = "/sys/kernel/mm/lru_gen/enabled", "/sys/kernel/debug/lru_gen"
-KDAMONDS = "/sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds"
-DAMON_MODULES = ("damon_stat", "damon_reclaim", "damon_lru_sort")  # each wants DAMON for itself alone
+KDAMONDS = f"{damon.ADMIN}/nr_kdamonds"
 _TRIES = 3  # a trial that fails is repeated at later looks, then believed
 
 HINTS: Mapping[str, str] = {
@@ -35,8 +34,7 @@ HINTS: Mapping[str, str] = {
     "process-madvise": "Linux 5.10 or later, and run with CAP_SYS_NICE and CAP_SYS_PTRACE",
     "mincore": "run with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE",
     "cachestat": "Linux 6.5 or later",
-    "damon": "needs a kernel built with CONFIG_DAMON_SYSFS=y, and nobody else who uses DAMON",
-    "damon-stat": "Linux 6.17 or later: echo Y > /sys/module/damon_stat/parameters/enabled",
+    **damon_probe.HINTS,
     "mglru": "echo y > /sys/kernel/mm/lru_gen/enabled; mount -t debugfs none /sys/kernel/debug",
     "numa": "this machine has one memory node",
     "memory.reclaim": "Linux 5.19 or later with cgroup v2",
@@ -46,12 +44,13 @@ HINTS: Mapping[str, str] = {
 _tried: dict[str, tuple[Feature, int]] = {}  # of this process: neither kernel nor privileges change while it runs
 
 
-def features(tree: Tree) -> Features:
-    """Cheap enough for every half minute: what cannot change is tried once."""
+def features(tree: Tree, *, own_kdamonds: int = 0) -> Features:
+    """Cheap enough for every half minute: what cannot change is tried once. `own_kdamonds` are there because of us."""
     if not is_live(tree) and tree.exists(RECORDED):
         return _recorded(tree)
     mount = cgroup.mount(tree)
-    found = [_seen(name, lambda look=look: look(tree)) for name, look in _LOOKS.items()]  # type: ignore[misc]
+    looks = {**_LOOKS, **damon_probe.looks(live=is_live(tree), own_kdamonds=own_kdamonds)}
+    found = [_seen(name, lambda look=look: look(tree)) for name, look in looks.items()]  # type: ignore[misc]
     found += [_tried_once(tree, name) if is_live(tree) else _from_files(tree, name) for name in trial.TRIALS]
     knobs = cgroup.knob_names(tree, mount) if mount else frozenset()
     return Features(
@@ -140,30 +139,6 @@ def _psi(tree: Tree) -> str:
     return f"stalled for {pressure.read(tree).some_us} us since boot"
 
 
-def _damon(tree: Tree) -> str:
-    count = int(tree.read(KDAMONDS))
-    foreign = [name for name in DAMON_MODULES if _enabled(tree, name)]
-    if count:
-        foreign.append(f"{count} kdamond{'s' if count > 1 else ''} made through sysfs")
-    if foreign:
-        raise trial.Failed(f"used by somebody else: {', '.join(foreign)}")
-    return "present, nobody uses it"
-
-
-def _enabled(tree: Tree, module: str, name: str = "enabled") -> bool:
-    try:
-        return tree.read(f"/sys/module/{module}/parameters/{name}").strip() in {"Y", "1"}
-    except KernelError:
-        return False
-
-
-def _damon_stat(tree: Tree) -> str:
-    path = "/sys/module/damon_stat/parameters/enabled"
-    if tree.read(path).strip() != "Y":
-        raise trial.Failed(f"{path}: off")
-    return "on: it wants DAMON for itself alone, so no other DAMON monitoring can start"
-
-
 def _mglru(tree: Tree) -> str:
     enabled = tree.read(LRU_GEN).strip()
     if not int(enabled, 16) & 1:
@@ -204,8 +179,6 @@ _LOOKS: Mapping[str, Callable[[Tree], str]] = {
     "cgroup2": _cgroup2,
     "swap": _swap,
     "psi": _psi,
-    "damon": _damon,
-    "damon-stat": _damon_stat,
     "mglru": _mglru,
     "numa": _numa,
     "memory.reclaim": _memory_reclaim,

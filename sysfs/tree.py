@@ -48,6 +48,11 @@ class Tree:
         """An unbuffered file for bulk reads (pagemap, bitmaps); the caller closes it."""
         return _said(lambda: io.FileIO(self.path(path), "r+" if write else "r"), path)
 
+    def stream(self, path: str) -> io.FileIO:
+        """An unbuffered file whose `read` gives None instead of waiting; the caller closes it."""
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        return _said(lambda: io.FileIO(os.open(self.path(path), flags), "r"), path)
+
     def list(self, path: str) -> tuple[str, ...]:
         """Names in a directory, sorted."""
         return _said(lambda: tuple(sorted(os.listdir(self.path(path)))), path)
@@ -60,6 +65,14 @@ class Tree:
                 return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
 
         return _said(names, path)
+
+    def make_folder(self, path: str) -> None:
+        """In the few places where a directory is an object of the kernel's, such as an instance of tracefs."""
+        _said(lambda: os.mkdir(self.path(path)), path)
+
+    def remove_folder(self, path: str) -> None:
+        """The object goes with all of its files."""
+        _said(lambda: os.rmdir(self.path(path)), path)
 
     def exists(self, path: str) -> bool:
         return os.path.exists(self.path(path))

@@ -32,6 +32,11 @@ PURE = {
     "reconciler.engine.accessed",
     "reconciler.engine.pipeline",
     "reconciler.engine.stamps",
+    "reconciler.engine.forecasters.chain",
+    "reconciler.engine.forecasters.forecaster",
+    "reconciler.engine.forecasters.heatjson",
+    "reconciler.engine.forecasters.stub",
+    "reconciler.engine.heatmap",
     "reconciler.engine.policies",
     "reconciler.engine.regions",
     "reconciler.exerciser.score",
@@ -57,6 +62,14 @@ EFFECTS = {
     "reconciler.rendered",
     "reconciler.state",
     "reconciler.engine",
+    "reconciler.memtierd.commands",
+    "reconciler.memtierd.console",
+    "reconciler.memtierd.desk",
+    "reconciler.memtierd.drafts",
+    "reconciler.memtierd.host",
+    "reconciler.memtierd.memory",
+    "reconciler.memtierd.own",
+    "reconciler.memtierd.resident",
 }
 DRIVE = {
     "reconciler.loop",
@@ -87,10 +100,10 @@ def within(name: str, group: set[str]) -> bool:
 
 
 def layer(name: str) -> int:
-    for rank, group in enumerate((NOUNS, PURE, EFFECTS, DRIVE)):
-        if within(name, group):
-            return rank
-    return 4  # wiring: __main__, cli, daemon, demo
+    """Of the longest listed name that it is, or is inside of."""
+    groups = (NOUNS, PURE, EFFECTS, DRIVE)
+    found = [(len(member), rank) for rank, group in enumerate(groups) for member in group if within(name, {member})]
+    return max(found)[1] if found else len(groups)  # wiring: __main__, cli, daemon, demo
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:

@@ -31,6 +31,17 @@ def wake(options: Options, reason: str) -> None:
         return
 
 
+def held(options: Options) -> dict[int, str]:
+    """Which workload (id) tracks each process; nothing from a daemon that does not answer."""
+    from reconciler.control import client
+
+    try:
+        with client.Client(options.socket) as ends:
+            return {int(pid): workload for pid, workload in ends.held().items()}
+    except (client.Unavailable, client.Wrong, client.Unknown):
+        return {}
+
+
 def wait(options: Options, done: Callable[[Report], bool], patience: float = PATIENCE) -> Report | None:
     """The first report that is as wanted; None when none came in time."""
     deadline = time.monotonic() + patience

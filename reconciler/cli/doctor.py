@@ -10,8 +10,9 @@ from reconciler.cli import options, render
 from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Column, Page
 from reconciler.doctor import Diagnosis, Verdict
+from reconciler.engine.kdamond_record import Record
 from reconciler.model import Severity
-from sysfs import capture
+from sysfs import boot, capture
 from sysfs.tree import Tree
 
 _WORDS = {"yes": render.GREEN, "no": render.RED, "on": render.GREEN, "off": render.RED, "unknown": render.YELLOW}
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     with capture.replay(common.root) as tree:
         if args.capture:
             _save(tree, args.capture)
-        found = doctor.examine(tree, _lookalikes(common))
+        found = doctor.examine(tree, _lookalikes(common), own_kdamonds=_own_kdamonds(tree, common))
     if common.json:
         render.show_document(document(found))
     else:
@@ -45,6 +46,14 @@ def _save(tree: Tree, file: str) -> None:
     except OSError as error:
         hint = "name a file in a folder that you may write to"
         raise Failure(file, f"cannot be written ({error.strerror})", hint=hint) from error
+
+
+def _own_kdamonds(tree: Tree, common: options.Options) -> int:
+    """How many there are because of the daemon of this state directory."""
+    try:
+        return Record(common.state_dir, boot.boot_id(tree)).load().made
+    except OSError:  # no state directory that we may read, or a tree without a boot
+        return 0
 
 
 def _lookalikes(common: options.Options) -> tuple[str, ...]:

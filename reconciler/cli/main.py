@@ -34,6 +34,8 @@ VERBS = {
     "resume": "undo `pause`",
     "release": "put original values back and leave workloads alone",
     "daemon": "the reconciler itself, in the foreground",
+    "prompt": "memtierd's prompt on the running daemon",
+    "memtierd": "memtierd's command line and prompt, with an engine of its own",
     "nri": "the plugin that the container runtime talks to",
     "demo": "the main job on this machine, within a minute",
     "exercise": "uses memory as told, and says exactly which: ground truth for trackers",
@@ -52,6 +54,9 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self.verb:
+            check = getattr(module(self.verb), "check_words", None)
+            if check is not None and args is not None:
+                check(args)
             module(self.verb).add_arguments(self)
             options.add(self, defaults=False)
         return super().parse_known_args(args, namespace)

@@ -122,8 +122,17 @@ def by_hand(common: Options, ids: list[str]) -> list[Given]:
         raise Failure("release", why, hint="is it a daemon with another --run-dir?") from error
     with lock, looking.tree(common.root) as kernel:
         mark(common, ids)
+        give_back_damon(kernel, common)
         baseline = Baseline(common.state_dir, boot.boot_id(kernel))
         return restore(kernel, baseline, mine(baseline.entries, ids))
+
+
+def give_back_damon(kernel: Tree, common: Options) -> None:
+    """No daemon runs: kdamonds that are there because of one that was killed are of no use to anybody."""
+    from reconciler.engine.kdamond_record import Record
+    from reconciler.engine.kdamonds import Kdamonds
+
+    Kdamonds(kernel, Record(common.state_dir, boot.boot_id(kernel))).recover()
 
 
 def restore(kernel: Tree, baseline: Baseline, chosen: Entries) -> list[Given]:

@@ -55,6 +55,11 @@ def show(lines: Iterable[str], *, stream: TextIO | None = None) -> None:
     print("".join(f"{shown(line)}\n" for line in lines), end="", file=stream, flush=True)
 
 
+def ask(text: str) -> None:
+    """A question, with the cursor behind it."""
+    print(shown(text), end="", flush=True)
+
+
 def show_over(lines: Sequence[str], before: int) -> None:
     """The same, over the `before` lines that were shown last."""
     print(f"\x1b[{before}F\x1b[J" if before else "", end="")

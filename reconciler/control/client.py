@@ -44,6 +44,14 @@ class Client:
     def accessed(self, workload: str, limits: Sequence[float]) -> dict[str, Any]:
         return self._ask("Accessed", {"workload": workload, "limits": list(limits)})
 
+    def held(self) -> dict[str, str]:
+        """The workload that tracks each process, by process id."""
+        return cast("dict[str, str]", self._ask("Held", {}))
+
+    def prompt(self, workload: str, person: str, line: str) -> dict[str, Any]:
+        """The answer to a line of memtierd's prompt: text, ok, pipe, over, again."""
+        return self._ask("Prompt", {"workload": workload, "person": person, "line": line})
+
     def wake(self, reason: str) -> None:
         self._ask("Wake", {"reason": reason})
 

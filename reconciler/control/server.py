@@ -16,9 +16,13 @@ import grpc
 
 from reconciler.control import wire
 
+_LONGEST_WORD = 1 << 20
+
 Status = Callable[[], object]
 Accessed = Callable[[str, Sequence[float]], object]
 Wake = Callable[[str], None]
+Held = Callable[[], object]
+Prompt = Callable[[str, str, str], object]  # workload ("" = none), person, line
 Answer = Callable[[dict[str, Any]], object]
 
 
@@ -38,7 +42,17 @@ class Serving:
         self.server.stop(grace=0.5).wait()
 
 
-def serve(socket_path: str, status: Status, accessed: Accessed, wake: Wake) -> Serving:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompting:
+    """What the prompt needs."""
+
+    held: Held
+    prompt: Prompt
+
+
+def serve(
+    socket_path: str, status: Status, accessed: Accessed, wake: Wake, prompting: Prompting | None = None
+) -> Serving:
     """Answer on `socket_path` until the handle is closed.
 
     The callbacks run on the server's threads. A LookupError of theirs becomes NOT_FOUND, a ValueError INVALID_ARGUMENT.
@@ -49,6 +63,9 @@ def serve(socket_path: str, status: Status, accessed: Accessed, wake: Wake) -> S
         "Accessed": lambda request: accessed(_workload(request), _limits(request)),
         "Wake": lambda request: _woken(wake, request),
     }
+    if prompting is not None:
+        answers["Held"] = lambda _: prompting.held()
+        answers["Prompt"] = lambda request: prompting.prompt(*_words(request, "workload", "person", "line"))
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="control"),
         options=wire.OPTIONS,
@@ -100,6 +117,13 @@ def _workload(request: dict[str, Any]) -> str:
     if not isinstance(workload, str) or not workload:
         raise ValueError("`workload` must be an id")
     return workload
+
+
+def _words(request: dict[str, Any], *names: str) -> list[str]:
+    words = [request.get(name, "") for name in names]
+    if not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
+        raise ValueError(f"{', '.join(names)} must be texts")
+    return words
 
 
 def _limits(request: dict[str, Any]) -> tuple[float, ...]:

@@ -1,7 +1,9 @@
 """What both ends of the control API agree on: gRPC over a unix socket, JSON documents as messages, no generated code.
 
 Methods of `ebbtide.v1.Control`: Status {} -> a Report; Accessed {workload, limits} -> an AccessedTable; Wake {reason}
--> {}. Answers are mappings, or dataclasses as `dataclasses.asdict` shows them.
+-> {}; Held {} -> {process id: id of the workload that tracks it}; Prompt {workload, person, line} -> an Answer of
+memtierd's prompt, `person` being a word of the client's choice that keeps what was selected apart from others'.
+Answers are mappings, or dataclasses as `dataclasses.asdict` shows them.
 """
 
 import json

@@ -19,14 +19,23 @@ def _nobody(one: int, other: int) -> bool:
     return False
 
 
+def not_taken(pid: int) -> str:
+    del pid
+    return ""
+
+
 class Claims:
-    def __init__(self, share: Share = _nobody) -> None:
-        self._share = share
+    """`foreign`: why a process belongs to somebody outside of this engine, "" if it does not."""
+
+    def __init__(self, share: Share = _nobody, foreign: Callable[[int], str] = not_taken) -> None:
+        self._share, self._foreign = share, foreign
         self._owners: dict[Identity, tuple[object, str]] = {}
         self._lock = threading.Lock()
 
     def take(self, owner: object, name: str, process: Identity) -> str:
         """Claim it for `owner`, whom people call `name`; "" or why it cannot be had."""
+        if reason := self._foreign(process[0]):
+            return reason
         with self._lock:
             if process not in self._owners:
                 if kin := self._kin(process):
@@ -41,6 +50,11 @@ class Claims:
             mine = {process for process, (holder, _) in self._owners.items() if holder is owner}
             for process in mine - processes:
                 del self._owners[process]
+
+    def held(self) -> dict[int, str]:
+        """What people call those who have claims, by process id."""
+        with self._lock:
+            return {process[0]: name for process, (_, name) in self._owners.items()}
 
     def _kin(self, process: Identity) -> Identity | None:
         """Who has the same memory. Only equal layouts are compared: so forked copies, too, but no strangers."""

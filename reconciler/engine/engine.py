@@ -12,19 +12,21 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler import logfmt
-from reconciler.engine import processes
+from reconciler.engine import claims, processes
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.bells import Bells
 from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
 from reconciler.engine.console import Answers, Asked, Console
 from reconciler.engine.errands import Errands
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.mover import Target
 from reconciler.engine.node import NODE, NodeRoutines
 from reconciler.engine.processes import Figures
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
 from reconciler.engine.surroundings import Surroundings
+from reconciler.engine.trackers.damon import Damon
 from reconciler.engine.trackers.finder import Finder
 from reconciler.engine.trackers.idlepage import IdlePage
 from reconciler.engine.trackers.mglru import Mglru
@@ -40,6 +42,7 @@ from sysfs import advise, kcmp
 from sysfs.tree import Tree
 
 TRACKERS: Makers = {
+    "damon": Damon,
     "finder": Finder,
     "idlepage": IdlePage,
     "mglru": Mglru,
@@ -74,6 +77,8 @@ class Engine:
         console: Callable[[Asked], Console] = Answers,
         errands: Errands | None = None,
         bells: Bells | None = None,
+        kdamonds: Kdamonds | None = None,
+        foreign: Callable[[int], str] = claims.not_taken,
         workers: int = 2,
     ) -> None:
         self._wake, self._lock = wake, threading.Lock()
@@ -82,6 +87,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._dead: dict[str, EngineReport] = {}
         self.scheduler = Scheduler(self._died, clock, workers)
+        self._kdamonds = kdamonds or Kdamonds(tree, clock=clock)
         self._around = Surroundings(
             tree=tree,
             features=features,
@@ -92,11 +98,12 @@ class Engine:
             epoch=clock(),
             output=_one_at_a_time(output),
             target=target,
-            claims=Claims(processes.sharing(tree, same_memory)),
+            claims=Claims(processes.sharing(tree, same_memory), foreign),
             bells=bells or Bells(tree),
             hurry=self.scheduler.hurry,
             console=console,
             errands=errands or Errands(),
+            kdamonds=self._kdamonds,
             paused=lambda: self._paused,
         )
         self._retired = 0  # bytes that loops which are no more had paged out
@@ -138,6 +145,10 @@ class Engine:
         with self._lock:
             return self._sessions.get(workload)
 
+    def held(self) -> dict[int, str]:
+        """Whose each process is, by process id, among the loops of this engine."""
+        return self._around.claims.held()
+
     def accessed(self, workload: str, limits: Sequence[float]) -> AccessedTable:
         """Empty for a workload that has no loop."""
         with self._lock:
@@ -171,6 +182,7 @@ class Engine:
         self._node.stop()
         self._around.bells.close()
         self.scheduler.close()
+        self._kdamonds.close()
 
     # -- of all loops together: what the node's routines ask about -----------------------------------------------------
 

@@ -196,6 +196,8 @@ class Session:
             directories=self._members.directories,
             lists_idle=isinstance(self.task.config.policy, DemoteIdleConfig),
             makers=self._around.trackers,
+            kdamonds=self._around.kdamonds,
+            workload=self.task.workload,
         )
 
     def deciseconds(self) -> int:

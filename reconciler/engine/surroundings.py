@@ -8,6 +8,7 @@ from reconciler.engine.bucket import Bucket
 from reconciler.engine.claims import Claims
 from reconciler.engine.console import Asked, Console
 from reconciler.engine.errands import Errands
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.mover import Target
 from reconciler.engine.trackers.tracker import Makers
 from reconciler.model import Features
@@ -30,4 +31,5 @@ class Surroundings:
     hurry: Callable[[str, float], None]  # workload, no later than: its loop runs then
     console: Callable[[Asked], Console]
     errands: Errands
+    kdamonds: Kdamonds
     paused: Callable[[], bool] = lambda: False

@@ -10,6 +10,7 @@ from reconciler import released, state
 from reconciler.actions import SaveOriginal
 from reconciler.baseline import Baseline
 from reconciler.control import server
+from reconciler.engine.kdamond_record import Loan, Record
 from reconciler.model import Knob
 from tests.cli import kernel_tree
 from tests.cli.conftest import Machine
@@ -144,3 +145,14 @@ def test_a_paused_daemon_says_so(machine: Machine, daemon: list[str]) -> None:
     assert shown.code == 1
     assert "hint: `ebbtide resume` first" in shown.err
     assert released.read(machine.node.state) == set()
+
+
+def test_without_a_daemon_what_a_killed_one_took_of_damon_goes_back(machine: Machine) -> None:
+    switch = machine.root / "sys/module/damon_stat/parameters/enabled"
+    switch.parent.mkdir(parents=True)
+    switch.write_text("N")
+    Record(machine.node.state, kernel_tree.BOOT).save(Loan(paused_stat=True))
+
+    assert machine.ebbtide("release").code == 0
+    assert switch.read_text() == "Y"
+    assert Record(machine.node.state, kernel_tree.BOOT).load() == Loan()

@@ -348,6 +348,14 @@ def test_a_dying_loop_is_reported_and_wakes(bench: Bench) -> None:
     assert bench.engine.report("w") is None
 
 
+def test_a_tracker_that_this_kernel_cannot_have_ends_with_the_reason(bench: Bench) -> None:
+    app(bench.kernel)
+    bench.engine.start(bench.task("damon"))
+    bench.run(1)
+
+    assert report(bench).error == "this kernel has no DAMON with a sysfs interface (CONFIG_DAMON_SYSFS)"
+
+
 def test_an_unknown_tracker_is_said(bench: Bench) -> None:
     bench.engine.start(bench.task("guess"))
 

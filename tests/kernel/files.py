@@ -4,6 +4,7 @@ pyfakefs knows `side_effect`, but that also fires on truncation and leaves what 
 """
 
 import errno
+import io
 import os
 from collections.abc import Callable
 
@@ -67,6 +68,22 @@ class KernelTree(Tree):
     def __init__(self, fs: FakeFilesystem, root: str) -> None:
         super().__init__(root)
         self._fs = fs
+
+        self.made: Callable[[str], None] = lambda _path: None  # the kernel fills directories that are made in tracefs
+        self.streams: dict[str, io.FileIO] = {}
+
+    def make_folder(self, path: str) -> None:
+        super().make_folder(path)
+        self.made(path)
+
+    def remove_folder(self, path: str) -> None:
+        """With all files in it, as in tracefs."""
+        if not self._fs.exists(self.path(path)):
+            raise errors.of(failure(errno.ENOENT), path)
+        self._fs.remove_object(self.path(path))
+
+    def stream(self, path: str) -> io.FileIO:
+        return self.streams[path]
 
     def write(self, path: str, text: str) -> None:
         try:

@@ -153,11 +153,18 @@ def test_what_is_in_the_way(tmp_path: Path) -> None:
         "/etc/nri/conf.d/x.conf",
     }
     assert "kdamond.0" in where["DAMON"].message
+    assert "kdamondslist" in where["DAMON"].hint
     assert "disable = false" in where["containerd"].hint
     assert "x.yaml" in where["/etc/nri/conf.d/x.conf"].hint
     assert all(problem.hint for problem in found.problems)
     severities = [list(Severity).index(problem.severity) for problem in found.problems]
     assert severities == sorted(severities)
+
+
+def test_our_own_kdamonds_are_in_nobodys_way(tmp_path: Path) -> None:
+    found = doctor.examine(node(tmp_path), own_kdamonds=1)
+
+    assert "DAMON" not in {problem.where for problem in found.problems}
 
 
 def test_privileges(tmp_path: Path) -> None:

@@ -209,6 +209,9 @@ def test_kdamonds_are_made_started_and_stopped(kernel: FakeKernel, damon: FakeDa
     assert refused(kernel, f"{ADMIN}/1/contexts/nr_contexts", "2") == errno.EINVAL
     kernel.tree.write(f"{ADMIN}/1/contexts/nr_contexts", "1")
     kernel.tree.write(state, "on\n")
+    assert kernel.tree.read(state) == "off\n", "vaddr without targets ends at once"
+    kernel.tree.write(f"{ADMIN}/1/contexts/0/operations", "paddr")
+    kernel.tree.write(state, "on\n")
     assert kernel.tree.read(state) == "on\n"
     assert kernel.tree.read(f"{ADMIN}/1/pid") != "-1\n"
     assert refused(kernel, state, "on") == errno.EBUSY

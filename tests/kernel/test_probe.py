@@ -8,7 +8,7 @@ import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
 from reconciler.model import Features
-from sysfs import probe, trial
+from sysfs import damon_probe, probe, trial
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 from tests.kernel.fake import MOUNT, FakeKernel
@@ -135,6 +135,9 @@ def test_soft_dirty_shows_in_vm_flags(kernel: FakeKernel, flags: str, works: boo
     [
         ({}, False, "No such file"),
         ({probe.KDAMONDS: "0\n"}, True, "nobody uses it"),
+        ({probe.KDAMONDS: "8\n"}, True, "we use it"),
+        ({probe.KDAMONDS: "0\n", "/proc/kallsyms": "0 t damon_pa_young\n"}, False, "CONFIG_DAMON_VADDR"),
+        ({probe.KDAMONDS: "0\n", "/proc/kallsyms": "0 t damon_va_init\n"}, True, "nobody"),
         ({probe.KDAMONDS: "2\n"}, False, "2 kdamonds made through sysfs"),
         ({probe.KDAMONDS: "0\n", "/sys/module/damon_stat/parameters/enabled": "Y\n"}, False, "damon_stat"),
         ({probe.KDAMONDS: "0\n", "/sys/module/damon_reclaim/parameters/enabled": "N\n"}, True, "nobody"),
@@ -143,10 +146,43 @@ def test_soft_dirty_shows_in_vm_flags(kernel: FakeKernel, flags: str, works: boo
 def test_damon(kernel: FakeKernel, files: dict[str, str], works: bool, said: str) -> None:
     for path, text in files.items():
         put(kernel, path, text)
-    found = look(kernel).features["damon"]
+    found = probe.features(kernel.tree, own_kdamonds=8).features["damon"]
 
     assert found.works is works
     assert said in found.detail
+
+
+SYMBOLS = "f0 t damon_target_idx_show\nf1 t target_nid_show\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "works", "said"),
+    [
+        ("damon-sysfs", {}, False, "No such file"),
+        ("damon-snapshot", {}, False, "No such file"),
+        ("damon-snapshot", {probe.KDAMONDS: "1\n"}, False, "before DAMON is used"),
+        ("damon-sysfs", {probe.KDAMONDS: "1\n"}, True, "is there"),
+        ("damon-snapshot", {probe.KDAMONDS: "1\n", "/proc/kallsyms": SYMBOLS}, True, "6.6"),
+        ("damon-migrate", {probe.KDAMONDS: "1\n", "/proc/kallsyms": SYMBOLS}, True, "6.11"),
+        ("damon-tune", {probe.KDAMONDS: "1\n", "/proc/kallsyms": SYMBOLS}, False, "older: no access_bp_show"),
+        ("damon-young", {probe.KDAMONDS: "1\n", "/proc/kallsyms": SYMBOLS}, False, "older: no addr_unit_show"),
+        ("damon-trace", {}, False, "no /sys/kernel/tracing"),
+        ("damon-trace", {"/sys/kernel/debug/tracing/events/damon/damon_aggregated/id": "7\n"}, True, "is there"),
+    ],
+)
+def test_what_damon_can_do(kernel: FakeKernel, name: str, files: dict[str, str], works: bool, said: str) -> None:
+    for path, text in files.items():
+        put(kernel, path, text)
+    found = look(kernel).features[name]
+
+    assert found.works is works
+    assert said in found.detail
+
+
+def test_of_the_kernels_functions_only_those_of_damon_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "kallsyms").write_text("f0 T start_kernel\nf1 t damon_va_init\t[damon]\nf2 t addr_unit_show\n")
+
+    assert damon_probe._cached(str(tmp_path / "kallsyms")) == b" damon_va_init\n addr_unit_show\n"
 
 
 @pytest.mark.parametrize(

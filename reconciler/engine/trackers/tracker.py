@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engine.regions import Addresses
 from reconciler.engineconfig import TrackerConfig
@@ -46,6 +47,8 @@ class Means:
     directories: Callable[[], tuple[str, ...]] = tuple  # the workload's cgroups, absolute
     lists_idle: bool = False  # Seen.idle is wanted, from trackers that see single pages
     makers: "Makers" = field(default_factory=dict)  # for trackers made of trackers
+    kdamonds: Kdamonds | None = None  # the engine's; None = some of one's own, remembered nowhere
+    workload: str = ""  # whose memory it is, for messages
 
 
 class Tracker(Protocol):

@@ -1,0 +1,1 @@
+"""What predicts heats: programs, or files that only record them."""

@@ -1,0 +1,1 @@
+"""The commands of memtierd's prompt, one module each."""
