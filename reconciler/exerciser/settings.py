@@ -190,7 +190,7 @@ FLAGS = MEME | OURS
 _HOT = {"bs": "64M", "brs": "16M", "bws": "16M", "bri": "200ms", "bwi": "200ms", "brc": "0", "bwc": "1"}
 _MOVE = {"brod": "16M", "bwod": "16M", "move-every": "10s"}
 _GROW = {"bs": "32M", "grow": "4M/2s", "bro": "16M", "bwo": "16M", "brod": "4M", "bwod": "4M", "move-every": "2s"}
-_STRIPES = {"brs": "64M", "bws": "64M", "stripes": "64k/256k"}
+_STRIPES = {"brs": "64M", "bws": "64M", "stripes": "64k/256k", "hugepages": "never"}
 _NONE: dict[str, str] = {}
 SCENARIOS = {
     "static": _HOT,
