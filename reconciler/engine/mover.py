@@ -37,6 +37,7 @@ MIB = 1 << 20
 NOT_RUNNING, PAUSED, BUSY, ALL_DONE = "NotRunning", "Paused", "Busy", "AllDone"
 _CATCH_UP_S = 0.25  # of bandwidth may be saved up while a step takes long
 _STEP_TASKS = 64
+_TROUBLE_S = 600.0  # what went wrong longer ago is not worth a note any more
 _MOST_FINISHED = 100  # failed tasks that are remembered
 
 
@@ -78,8 +79,8 @@ class Mover:
         self._doors, self._clock, self._wake = doors, clock, wake
         self.book = book or Book()
         self.rooms = rooms or Rooms(doors.tree, clock)
-        self.trouble = ""  # why something could not be moved last
-        self.running = True
+        self._trouble = "", float("-inf")
+        self.running = True  # its owner says when it is not
         self._paused = False
         self.configure(config)
         self._waiting = Waiting()
@@ -87,6 +88,12 @@ class Mover:
         self._errands: dict[int, Errand] = {}
         self._lock = threading.Lock()
         self._marks: PageIdle | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why something could not be moved last; "" if nothing went wrong lately."""
+        why, when = self._trouble
+        return why if self._clock() - when < _TROUBLE_S else ""
 
     def configure(self, config: MoverConfig) -> None:
         """Another interval and bandwidth, from now on."""
@@ -104,6 +111,10 @@ class Mover:
     def keep(self, moves: Sequence[Move]) -> None:
         """Drop what is not wanted any more; called after each look."""
         self._waiting.keep(moves)
+
+    def waiting(self) -> int:
+        """Moves of the policy that wait."""
+        return len(self._waiting)
 
     def pending(self) -> int:
         """Moves and tasks that are not finished; 0 while paused, for then nothing is to be done."""
@@ -311,7 +322,7 @@ class Mover:
             self._troubled(way.why)
 
     def _troubled(self, why: str) -> None:
-        self.trouble = why
+        self._trouble = why, self._clock()
         self.book.happened(f"mover: {why}", self._clock())
 
 

@@ -117,8 +117,10 @@ class Moving:
         self._gauges.came_back(self._around.clock(), size)
 
     def decide(self, members: Members, now: int) -> None:
+        """Policies that only measure observe, too: what they learn can be read."""
         self._turn += 1
-        self._allow(members)
+        if self.wanted():
+            self._allow(members)
         self._survey(members)
         view = self.view(members, now)
         self.policy.observe(view)
@@ -142,14 +144,19 @@ class Moving:
 
     def looked(self, members: Members, now: int) -> None:
         """After a round of looks: what is in use again is not moved any more."""
-        if self.mover.pending():
+        if self.mover.waiting():
             self.mover.keep(self._moves(members, now))
 
     def step(self, members: Members, now: int, stopped: Callable[[], bool]) -> None:
         if self._checking.take(self._around.clock()):
-            self._allow(members)
-            self.mover.keep(self._moves(members, now))
+            self._check(members, now)
         self.sums += self.mover.step(members.known, stopped)
+
+    def _check(self, members: Members, now: int) -> None:
+        if self.wanted():
+            self._allow(members)
+        if self.mover.waiting():
+            self.mover.keep(self._moves(members, now))
 
     def view(self, members: Members, now: int) -> View:
         return View(

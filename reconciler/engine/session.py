@@ -332,7 +332,8 @@ class Session:
             return (
                 f"one turn has lasted for {lasted:.0f} s: the kernel may hang, see /proc/PID/task/*/stack of the daemon"
             )
-        return self._members.trouble() or (self._moving.mover.trouble if not self._moving.sums.left else "")
+        moved = self._moving.sums.left or self._moving.sums.to_nodes or self._moving.sums.back
+        return self._members.trouble() or ("" if moved else self._moving.mover.trouble)
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
         notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []

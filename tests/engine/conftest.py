@@ -20,6 +20,7 @@ from reconciler.engineconfig import (
 )
 from reconciler.model import EngineSettings, EngineTask, Features
 from tests.engine.fake_process import FakeKernel
+from tests.engine.mover_bench import MoverBench
 
 CONFIG = EngineConfig(
     policy=AgeConfig(interval_ms=1000, swapout_ms=2000),
@@ -88,3 +89,11 @@ def bench(kernel: FakeKernel) -> Iterator[Bench]:
     made = Bench(kernel)
     yield made
     made.engine.close()
+
+
+@pytest.fixture
+def mover(kernel: FakeKernel) -> MoverBench:
+    """On a machine with two memory nodes."""
+    kernel.nodes.add(0, 100_000, (10,), cpu=True)
+    kernel.nodes.add(1, 50_000, (20, 10))
+    return MoverBench(kernel)

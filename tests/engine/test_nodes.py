@@ -172,3 +172,15 @@ def test_stats_of_a_session(bench: Bench) -> None:
 
     assert "    requested: 16 pages (0 MB)" in session.stats(())
     assert " decision" in session.stats(("-t", "events"))
+
+
+def test_a_policy_that_only_measures_observes_and_needs_no_swap(bench: Bench, policy: Recorder) -> None:
+    app(bench.kernel)
+    bench.kernel.swap(0)
+    bench.engine.start(bench.task(config=replace(CONFIG, policy=AgeConfig(interval_ms=1000))))
+    bench.run(5)
+    report = bench.engine.report("w")
+
+    assert len(policy.views) == 5
+    assert report is not None
+    assert report.brake == ""
