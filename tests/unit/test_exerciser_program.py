@@ -189,15 +189,20 @@ def test_nothing_but_the_span_is_touched(array: Array, how: str, span: tuple[int
     assert present(array) == list(range(span[0] // PAGE, span[1] // PAGE))
 
 
+def written(array: Array, how: str) -> bytes:
+    getattr(array, how)((0, array.size))
+    return bytes(exercise.view(array.start, array.end))
+
+
 @pytest.mark.parametrize("how", ["write", "write_bytes"])
 def test_writing_changes_memory_and_reading_does_not(array: Array, how: str) -> None:
     pages = exercise.view(array.start, array.end)
-    before = [bytes(pages)]
-    for name in ("read", "read_bytes", how):
+    before = bytes(pages)
+    for name in ("read", "read_bytes"):
         getattr(array, name)((0, array.size))
-        before.append(bytes(pages))
+        assert bytes(pages) == before
 
-    assert before[0] == before[1] == before[2] != before[3]
+    assert any(written(array, how) != before for _ in range(20)), "one byte of 256 is the one that was there"
 
 
 @pytest.mark.parametrize(
