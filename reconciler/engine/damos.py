@@ -70,6 +70,10 @@ class Damos:
     def paused(self) -> bool:
         return self._paused
 
+    @property
+    def action(self) -> str:
+        return self._config.action
+
     def figures(self) -> Stats:
         """What the kernel has tried and done for this workload so far."""
         return self._member.done()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -20,7 +20,7 @@ from reconciler.engine.members import Members
 from reconciler.engine.mover import Moved, Mover
 from reconciler.engine.pages_of_interest import Interest
 from reconciler.engine.policies import catalogue
-from reconciler.engine.policies.policy import Move, Policy, Seat, View
+from reconciler.engine.policies.policy import Move, NodeRoom, Policy, Seat, View
 from reconciler.engine.processes import Process
 from reconciler.engine.rooms import Rooms
 from reconciler.engine.site import Site
@@ -47,6 +47,7 @@ class Moving:
         epoch_ns = time.time_ns() - int((around.clock() - around.epoch) * 1e9)
         self.policy: Policy = catalogue.make(task.config.policy, self._forecaster, epoch_ns)
         self._kernel: Damos | None = None  # who acts instead of our mover
+        self._done = ""  # what it has done so far, for people
         self._interest: Interest | None = None
         self._doors = replace(around.doors, page_size=around.features.page_size)
         self.book, self._rooms = Book(), Rooms(around.tree, around.clock)
@@ -87,10 +88,12 @@ class Moving:
         if isinstance(policy, DamosConfig) and self.wanted():
             self._kernel = Damos(policy, means)
 
-    def roster(self, known: Mapping[int, Process]) -> None:
-        """Whose memory it is about, after each watch."""
+    def roster(self, members: Members) -> None:
+        """Whose memory it is about, after each watch. The kernel acts at once: so the brakes are looked at before."""
         if self._kernel is not None:
-            self._kernel.roster(known)
+            self._allow(members)
+            self._let_the_kernel_act(self._kernel)
+            self._kernel.roster(members.known)
 
     def close(self) -> None:
         self.mover.running = False
@@ -103,13 +106,7 @@ class Moving:
 
     def notes(self) -> list[str]:
         """What a reader of the report must know."""
-        notes = [self.policy.note, *(self._interest.notes if self._interest is not None else ())]
-        if (kernel := self._kernel) is not None:
-            done = kernel.figures()
-            notes.append(
-                f"the kernel tried {done.tried_bytes >> 20} MiB and applied {self._task.config.policy_name} to"
-                f" {done.applied_bytes >> 20} MiB; its quota was exceeded {done.quota_exceeded} times"
-            )
+        notes = [self.policy.note, *(self._interest.notes if self._interest is not None else ()), self._done]
         return [note for note in notes if note]
 
     def came_back(self, size: int) -> None:
@@ -126,21 +123,32 @@ class Moving:
         self.policy.observe(view)
         if self.wanted():
             self.mover.replace(self.policy.moves(view))
-        self._let_the_kernel_act()
+        if self._kernel is not None:
+            self._let_the_kernel_act(self._kernel)
+            self._done = self._said_of(self._kernel)
         if self.policy.resets:
             for known in members.known.values():
                 known.regions = regions.reset(known.regions)
         self.book.happened("decision", self._around.clock())
 
-    def _let_the_kernel_act(self) -> None:
-        """The brakes hold schemes, too."""
-        if self._kernel is None:
-            return
-        pages_out = self._task.config.pages_out()
-        if self._kernel.paused and (self._leaving if pages_out else self._movable):
-            self._kernel.proceed()
-        elif not self._kernel.paused and not (self._leaving if pages_out else self._movable):
-            self._kernel.pause()
+    def _let_the_kernel_act(self, kernel: Damos) -> None:
+        """The brakes hold schemes, too, and as a whole: a scheme takes memory of every kind."""
+        free = self._leaving if self._task.config.pages_out() else self._movable
+        if free != self._kinds and not kernel.paused:
+            kernel.pause()
+        elif free == self._kinds and kernel.paused:
+            kernel.proceed()
+
+    def _said_of(self, kernel: Damos) -> str:
+        """Asked by the loop itself: DAMON may let others wait, and reports must not."""
+        try:
+            done = kernel.figures()
+        except KernelError as error:
+            return f"what the kernel has done cannot be read: {error}"
+        return (
+            f"the kernel tried {done.tried_bytes >> 20} MiB and applied {kernel.action} to"
+            f" {done.applied_bytes >> 20} MiB; its quota was exceeded {done.quota_exceeded} times"
+        )
 
     def looked(self, members: Members, now: int) -> None:
         """After a round of looks: what is in use again is not moved any more."""
@@ -159,35 +167,34 @@ class Moving:
             self.mover.keep(self._moves(members, now))
 
     def view(self, members: Members, now: int) -> View:
+        nodes = self._rooms.nodes()
         return View(
-            seats={pid: self._seat(each) for pid, each in members.known.items()},
+            seats={pid: self._seat(each, nodes) for pid, each in members.known.items()},
             now=now,
             turn=self._turn,
             page_size=self._around.features.page_size,
             leaving=self._leaving,
             moving=self._movable,
-            nodes=self._rooms.nodes(),
+            nodes=nodes,
             interest=self._interest.ranges if self._interest is not None else None,
         )
 
     def node_bytes(self) -> dict[str, int]:
         """On each node, at the last decision of a policy that asks where memory is."""
-        located = list(dict(self._located).values())
-        size = self._around.features.page_size
-        return {
-            str(node.number): sum(int(each.pages[:, column].sum()) for each in located) * size
-            for column, node in enumerate(self._rooms.nodes())
-            if located
-        }
+        size, found = self._around.features.page_size, dict[str, int]()
+        for each in list(self._located.values()):
+            for node, pages in zip(each.nodes, each.pages.sum(axis=0).tolist(), strict=True):
+                found[str(node)] = found.get(str(node), 0) + pages * size
+        return found
 
     # -- where memory is ---------------------------------------------------------------------------------------------
 
-    def _seat(self, known: Process) -> Seat:
+    def _seat(self, known: Process, nodes: Sequence[NodeRoom]) -> Seat:
         located = self._located.get(known.pid)
         return Seat(
             regions=known.regions,
             looked=known.looked,
-            on_node=located.of(known.regions) if located is not None else None,
+            on_node=located.of(known.regions, [node.number for node in nodes]) if located is not None else None,
             allowed=self._allowed.get(known.pid, frozenset()),
             oom_score=self._scores.get(known.pid, 0),
             idle=known.idle,

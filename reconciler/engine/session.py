@@ -243,7 +243,7 @@ class Session:
         tracker, self._watched = self._armed(), self._around.clock()
         self._members.watch(self._begin, lambda: self._stopped)
         tracker.roster(self._members.known)
-        self._moving.roster(self._members.known)
+        self._moving.roster(self._members)
         self._moving.book.prune(self._members.known, self._watched)
         follow = () if self._stopped else self._members.follow()
         if follow and self._around.bells.follow(self, follow, self.watch_soon):

@@ -9,6 +9,7 @@ import pytest
 from reconciler.engine.bells import Silent
 from reconciler.engine.engine import Engine
 from reconciler.engine.errands import Errands
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engineconfig import (
     AgeConfig,
     Command,
@@ -45,6 +46,7 @@ class Bench:
     settings: EngineSettings = field(default_factory=EngineSettings)
     features: Features = field(default_factory=lambda: Features(kernel="fake", page_size=4096))
     errands: Errands = field(default_factory=lambda: Errands(send=lambda _, work: work()))  # at once
+    kdamonds: Kdamonds | None = None
 
     def __post_init__(self) -> None:
         self.engine = Engine(
@@ -59,6 +61,7 @@ class Bench:
             same_memory=self.kernel.same_memory,
             errands=self.errands,
             bells=Silent(self.kernel.tree),
+            kdamonds=self.kdamonds,
             workers=0,
         )
 
