@@ -251,6 +251,12 @@ class Command:
         """Whether it leaves the engine: a program, or a prompt's line with a pipe to a shell."""
         return self.runner == "exec" or (self.runner == "memtier-prompt" and "|" in "".join(self.words))
 
+    @property
+    def only_tells(self) -> bool:
+        """Whether it asks the engine about its own workload, or writes to the log, and does nothing else."""
+        asks = self.words[:2] == ("policy", "-dump") or self.words[:1] in {("stats",), ("log",), ("nop",), ("help",)}
+        return self.runner == "memtier" and (asks or not self.words)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutineConfig:

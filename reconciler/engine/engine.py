@@ -210,6 +210,8 @@ class Engine:
         books = Books([session.book for _, session in self._all()])
         return stats.answer(words, books, self.page_size, self._around.clock())
 
+    workload = ""  # the answers are about all
+
     def dump_policy(self, words: tuple[str, ...]) -> str:
         return "\n".join(f"workload: {workload}\n{session.dump_policy(words)}" for workload, session in self._all())
 

@@ -102,6 +102,10 @@ class Session:
             amounts=self._amounts,
         )
 
+    @property
+    def workload(self) -> str:
+        return self.task.workload
+
     def dump_policy(self, words: tuple[str, ...]) -> str:
         """The answer to the prompt's `policy -dump WORDS`."""
         return self._moving.policy.dump(words, self._moving.view(self._members, self.deciseconds()))
