@@ -14,6 +14,7 @@ from sysfs.errors import Unsupported
 from sysfs.tree import Tree
 
 _SYMBOLS = "/proc/kallsyms"
+KDAMONDS = f"{ADMIN}/nr_kdamonds"
 _EVENT = "events/damon/damon_aggregated"
 # Feature -> function, what it means.
 _SIGNS = {
@@ -61,7 +62,7 @@ def _sign(name: str, read: Callable[[str], bytes]) -> Callable[[Tree], str]:
     symbol, meaning = _SIGNS[name]
 
     def look(tree: Tree) -> str:
-        tree.read(f"{ADMIN}/nr_kdamonds")
+        tree.read(KDAMONDS)
         names = read(tree.path(_SYMBOLS))
         if not names:
             raise Absent(f"cannot be told before DAMON is used: {_SYMBOLS} cannot be read")
@@ -73,7 +74,7 @@ def _sign(name: str, read: Callable[[str], bytes]) -> Callable[[Tree], str]:
 
 
 def _interface(tree: Tree, read: Callable[[str], bytes]) -> str:
-    tree.read(f"{ADMIN}/nr_kdamonds")
+    tree.read(KDAMONDS)
     names = read(tree.path(_SYMBOLS))
     if names and b" damon_va_" not in names:
         raise Absent("DAMON is there, but for physical memory only: this kernel lacks CONFIG_DAMON_VADDR")
@@ -82,7 +83,7 @@ def _interface(tree: Tree, read: Callable[[str], bytes]) -> str:
 
 def _damon(tree: Tree, own: int, read: Callable[[str], bytes]) -> str:
     _interface(tree, read)
-    count = int(tree.read(f"{ADMIN}/nr_kdamonds"))
+    count = int(tree.read(KDAMONDS))
     foreign = list(damon.exclusive(tree))
     if count and count != own:
         foreign.append(f"{count} kdamond{'s' if count > 1 else ''} made through sysfs")

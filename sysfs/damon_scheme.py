@@ -11,7 +11,6 @@ from sysfs.errors import Unsupported
 
 NO_LIMIT = (1 << 64) - 1  # of bytes
 MANY = (1 << 32) - 1  # of samples and aggregation intervals: 32-bit inside the kernel
-NO_NODE = -1
 _OPS_FILTERS = frozenset({"anon", "memcg", "young", "hugepage_size", "unmapped", "active"})
 
 File = tuple[str, str]  # path below contexts/0, text

@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from reconciler.model import Feature, Features
-from sysfs import boot, cgroup, damon, damon_probe, numa, pressure, swap, trial
+from sysfs import boot, cgroup, damon_probe, numa, pressure, swap, trial
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
 RECORDED = "/.ebbtide/features.json"  # in a captured tree
 LRU_GEN, LRU_GEN_DEBUG = "/sys/kernel/mm/lru_gen/enabled", "/sys/kernel/debug/lru_gen"
-KDAMONDS = f"{damon.ADMIN}/nr_kdamonds"
 _TRIES = 3  # a trial that fails is repeated at later looks, then believed
 
 HINTS: Mapping[str, str] = {

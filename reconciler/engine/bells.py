@@ -109,11 +109,3 @@ class Bells:
             paths = {path for path, number in self._numbers.items() if number in numbers or OVERFLOW in numbers}
             self._numbers = {path: number for path, number in self._numbers.items() if number not in gone}
             return [self._rings[owner] for owner, wanted in self._wanted.items() if wanted & paths]
-
-
-class Silent(Bells):
-    """Never rings: for tests with a clock of their own."""
-
-    def follow(self, owner: object, directories: Iterable[str], ring: Callable[[], None]) -> bool:
-        del owner, directories, ring
-        return False

@@ -6,7 +6,7 @@ only that target passes: a snapshot does not say otherwise whose region it shows
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.engine import kdamond_targets
 from reconciler.engine.kdamond_targets import PHYSICAL, Attributes
@@ -194,7 +194,7 @@ class Kdamond:
             not_theirs = tuple(Filter(kind="target", matching=True, target=number) for number in others)
             for scheme in user.schemes:
                 acting.append((user, len(schemes)))
-                schemes.append(_with_filters(scheme, not_theirs))
+                schemes.append(replace(scheme, filters=(*not_theirs, *scheme.filters)))
         return schemes, acting
 
     def _stat(self, number: int) -> Scheme:
@@ -288,18 +288,6 @@ class Kdamond:
 
 def _in_place(before: list[Identity], slots: list[Identity]) -> set[Identity]:
     return {one for one, other in zip(before, slots, strict=False) if one == other}
-
-
-def _with_filters(scheme: Scheme, filters: tuple[Filter, ...]) -> Scheme:
-    return Scheme(
-        action=scheme.action,
-        size=scheme.size,
-        accesses=scheme.accesses,
-        age=scheme.age,
-        nodes=scheme.nodes,
-        quota=scheme.quota,
-        filters=(*filters, *scheme.filters),
-    )
 
 
 def _sum(total: Stats, after: Stats, before: Stats) -> Stats:

@@ -11,7 +11,6 @@ from typing import Any
 from reconciler import quantities
 from reconciler.exerciser.windows import Pattern, Stripes
 
-UNITS_HINT = "a unit: 100ms, 5s, 2m"
 HUGEPAGES = ("inherit", "always", "never")
 TOUCH = ("pages", "bytes")
 CHILDREN_DO = ("sleep", "exercise")

@@ -15,7 +15,6 @@ from sysfs.tree import Tree
 
 Kind = Literal["policy", "tracker"]
 Level = Literal["debug", "info", "warning", "error"]
-NOT_RUNNING, PAUSED, BUSY, ALL_DONE = "NotRunning", "Paused", "Busy", "AllDone"
 
 
 class Tracking(Protocol):

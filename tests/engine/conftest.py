@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.bells import Silent
 from reconciler.engine.engine import Engine
 from reconciler.engine.errands import Errands
 from reconciler.engine.kdamonds import Kdamonds
@@ -22,6 +21,7 @@ from reconciler.engineconfig import (
 from reconciler.model import EngineSettings, EngineTask, Features
 from tests.engine.fake_process import FakeKernel
 from tests.engine.mover_bench import MoverBench
+from tests.engine.silent import Silent
 
 CONFIG = EngineConfig(
     policy=AgeConfig(interval_ms=1000, swapout_ms=2000),

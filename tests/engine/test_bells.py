@@ -3,8 +3,7 @@
 import os
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,8 +19,7 @@ from sysfs.inotify import Inotify
 from sysfs.tree import Tree
 from tests.engine.conftest import CONFIG, Bench
 from tests.engine.fake_process import FakeKernel, FakeProcess
-
-LONG = 60.0
+from tests.eventually import LONG, eventually
 
 
 @dataclass(eq=False)
@@ -173,15 +171,6 @@ def test_a_ring_only_makes_the_watch_due_and_not_too_often(kernel: FakeKernel) -
     bench.engine.close()
 
     assert counts == [1, 2], "a workload that rings all the time is looked at five times a second"
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + LONG
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        threading.Event().wait(0.01)
-    return True
 
 
 RARELY = replace(CONFIG, watcher=WatcherConfig(interval_ms=3_600_000))

@@ -11,9 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,9 +27,9 @@ from sysfs import advise, errors, kcmp, maps, pagemap, process, residency
 from sysfs.pagemap import IS_PRESENT, IS_ZERO, Pagemap
 from sysfs.tree import Tree
 from tests.engine.conftest import CONFIG
+from tests.eventually import eventually
 
 TREE, PAGE = Tree("/"), mmap.PAGESIZE
-PATIENCE_S = 60.0
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: other processes' memory is looked at")
 
@@ -69,15 +67,6 @@ def exerciser(disk: Path) -> Iterator[Exerciser]:
         truth = json.loads(process.stdout.readline())
         yield Exerciser(process, {each["role"]: (each["start"], each["end"]) for each in truth["ranges"]})
         process.terminate()
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        threading.Event().wait(0.05)
-    return True
 
 
 def test_scanning_and_reading_say_the_same(exerciser: Exerciser) -> None:

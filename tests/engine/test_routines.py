@@ -1,8 +1,6 @@
 """Routines: what runs when, what is kept of it and what is said, with real commands beside a fake kernel."""
 
 import logging
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC
@@ -10,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.engine.bells import Silent
 from reconciler.engine.console import Answers
 from reconciler.engine.engine import Engine
 from reconciler.engine.errands import Errands
@@ -19,8 +16,9 @@ from reconciler.engineconfig import AgeConfig, Command, RoutineConfig
 from reconciler.model import EngineSettings, Features
 from tests.engine.conftest import CONFIG, Bench
 from tests.engine.fake_process import FakeKernel, FakeProcess
+from tests.engine.silent import Silent
+from tests.eventually import eventually
 
-LONG = 60.0
 MIB = 1 << 20
 NOW_NS = 1_770_091_506_078_009_010  # 2026-02-03 04:05:06 UTC
 AT_ONCE = Errands(send=lambda _, work: work(), wall_ns=lambda: NOW_NS, zone=UTC)
@@ -199,15 +197,6 @@ def test_output_is_bounded() -> None:
 
 
 # -- beside the engine -----------------------------------------------------------------------------------------------
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + LONG
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        threading.Event().wait(0.01)
-    return True
 
 
 def test_a_run_delays_nobody_and_is_not_doubled(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import pytest
 from reconciler.engine import tasks
 from reconciler.engine.mover import ALL_DONE, BUSY, NOT_RUNNING, PAUSED
 from reconciler.engine.policies.policy import BACK, TO_SWAP
-from reconciler.engine.standalone import Standalone
 from reconciler.engine.tasks import Task
 from reconciler.engineconfig import MoverConfig
 from sysfs import errors, pagemap
 from sysfs.maps import Kind
 from tests.engine.fake_process import FakeKernel, FakeProcess
 from tests.engine.mover_bench import MIB, MoverBench, address, move, on_node, span
+from tests.engine.standalone import Standalone
 
 
 @pytest.fixture

@@ -4,24 +4,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from reconciler.errand import Errand
-
-LONG = 60.0
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + LONG
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        threading.Event().wait(0.01)
-    return True
+from tests.eventually import LONG, eventually
 
 
 def has_ended(pid: int) -> bool:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reconciler.engine import regions
+from reconciler.engine.mover import ALL_DONE, BUSY, PAUSED
 from reconciler.engine.regions import Addresses, Regions
 from reconciler.engineconfig import EngineConfig, MoverConfig, RoutineConfig, WatcherConfig
-from reconciler.memtierd.host import ALL_DONE, BUSY, PAUSED, Kind, Level, Task
+from reconciler.memtierd.host import Kind, Level, Task
 from reconciler.model import Features
 from sysfs.advise import Target
 from sysfs.tree import Tree

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from reconciler.engine.mover import BUSY
 from reconciler.engineconfig import SWAP
 from reconciler.memtierd import drafts
 from reconciler.memtierd.commands import making
@@ -9,7 +10,7 @@ from reconciler.memtierd.commands.command import Again, Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.drafts import Source
 from reconciler.memtierd.flags import Flag, Given
-from reconciler.memtierd.host import BUSY, Task
+from reconciler.memtierd.host import Task
 from sysfs import numa
 
 _POLL_S = 0.05

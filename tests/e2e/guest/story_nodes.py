@@ -19,12 +19,12 @@ import pytest
 from reconciler.engine.engine import Engine
 from reconciler.engine.policies.policy import BACK, TO_SWAP
 from reconciler.engine.site import Doors
-from reconciler.engine.standalone import Standalone
 from reconciler.engine.tasks import Task
 from reconciler.engineconfig import AgeConfig, EngineConfig, MoverConfig, TrackerConfig, WatcherConfig
 from reconciler.model import EngineSettings, EngineTask, Features
 from sysfs.tree import Tree
 from tests.e2e.guest import memory, node, pods, poll
+from tests.engine.standalone import Standalone
 
 BALANCING = Path("/proc/sys/kernel/numa_balancing")
 IDLE_BITMAP = Path("/sys/kernel/mm/page_idle/bitmap")

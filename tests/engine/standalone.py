@@ -1,4 +1,4 @@
-"""A mover with a thread of its own, for tasks by hand where no policy runs."""
+"""A mover with a thread of its own and no policy: for tests of tasks by hand, and stories on real kernels."""
 
 import time
 from collections.abc import Callable
