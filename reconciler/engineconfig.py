@@ -290,6 +290,22 @@ class EngineConfig:
             case StubConfig():
                 return False
 
+    def finds_processes(self) -> bool:
+        """Whether it says itself whose memory it is, so that nobody needs to name a cgroup or processes."""
+        leaf = self.watcher.leaf()
+        if leaf.name == "cgroups":
+            placed = any(CGROUP_PLACEHOLDER in path for path in leaf.cgroups)
+            return (bool(leaf.cgroups) and not placed) or bool(self.pages_of_interest())
+        return leaf.name != "pidlist" or bool(leaf.pids)
+
+    def pages_of_interest(self) -> str:
+        """The directory whose files say which pages may move, and by their names whose they are."""
+        match self.policy:
+            case DemoteIdleConfig(pages_of_interest_directory=directory):
+                return directory
+            case _:
+                return ""
+
     def idle_after_ms(self) -> int:
         """From when on memory counts as idle in reports."""
         match self.policy:

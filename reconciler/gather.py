@@ -78,7 +78,9 @@ def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workloa
     """The `workloads:` entries, one for each cgroup that matches now; one without a match is silent."""
     result: list[Workload] = []
     for entry in table.workloads:
-        matches = cgroup.expand(tree, mount, entry.cgroup) if mount else ()
+        matches: tuple[str, ...] = () if entry.cgroup else ("",)
+        if mount and entry.cgroup:
+            matches = cgroup.expand(tree, mount, entry.cgroup)
         for path in matches:
             several = len(matches) > 1
             result.append(

@@ -113,7 +113,7 @@ class StaticWorkload:
     """An entry of `workloads:`: something without NRI, for example a systemd slice."""
 
     name: str
-    cgroup: str  # path or glob below the cgroup v2 mount
+    cgroup: str  # path or glob below the cgroup v2 mount; "" = whom the class's pidwatcher finds
     class_name: str
     origin: Origin
 

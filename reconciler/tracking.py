@@ -138,9 +138,10 @@ def _lacking(config: EngineConfig, features: Features) -> tuple[str, ...]:
 def _consented(tracker: TrackerConfig, features: Features) -> Features:
     """DAMON that somebody else has may be used if the class says so: his kdamonds by name, DAMON_STAT by pausing it."""
     attributes = [each.damon for each in _parts(tracker)]
-    named = any(each.kdamonds for each in attributes)
-    paused = features.works("damon-stat") and any(each.pause_damon_stat for each in attributes)
-    if not (named or paused) or not features.works("damon-sysfs"):
+    named, stat = any(each.kdamonds for each in attributes), features.works("damon-stat")
+    paused = any(each.pause_damon_stat for each in attributes)
+    allowed = paused if stat else named  # while DAMON_STAT runs, nobody's kdamonds can be used
+    if not allowed or not features.works("damon-sysfs"):
         return features
     return replace(features, features={**features.features, "damon": features.features["damon-sysfs"]})
 

@@ -204,9 +204,7 @@ class Moving:
             case DemoteIdleConfig(pages_of_interest_directory=directory) if directory:
                 self._interest = pages_of_interest.read(directory, self._around.features.page_size)
         if self.policy.locates:
-            begin = self._around.cpu_clock()
             self._located = self._locate(members, nodes)
-            self._around.budget.spend(self._around.cpu_clock() - begin)
 
     def _of_each(self, members: Members, read: Callable[[Tree, int], _T]) -> dict[int, _T]:
         found: dict[int, _T] = {}

@@ -6,7 +6,7 @@ read: columns and counters are replaced as wholes, and a report sums up what is 
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +25,7 @@ from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.beside import Beside
 from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES, Means, Tracker
-from reconciler.engineconfig import DemoteIdleConfig
+from reconciler.engineconfig import AvoidOomConfig, DemoteIdleConfig
 from reconciler.model import EngineTask
 from reconciler.report import AgeBin, EngineReport
 from sysfs.errors import Gone, KernelError
@@ -36,6 +36,7 @@ NEVER = float("inf")
 _STUCK_TRIES = 4  # fewer happen to pages that are just being written out
 _LONG_RUN_S = 30.0
 _CALM_S = 0.2  # between two watches, however often a bell rings
+_SHORTEST_WAIT_S = 0.01
 _LONGEST_WAIT_S = 2.0  # then the budget is asked again: it may have been raised
 
 _log = logging.getLogger("ebbtide.engine")
@@ -49,6 +50,8 @@ class Session:
         self._watching = Ticker(_seconds(config.watcher.interval_ms), now)
         self._scanning = _later(config.tracker.scan_interval_ms, now)
         self._deciding = _later(config.policy.interval_ms, now)
+        self._tickers = self._watching, self._scanning, self._deciding
+        self._stays_alive = isinstance(config.policy, AvoidOomConfig)  # its decisions cannot wait
         self._watched = float("-inf")
         self._move_at = NEVER
         size, scan = around.features.page_size, around.features.works("pagemap-scan")
@@ -167,19 +170,33 @@ class Session:
 
     def _run(self) -> float:
         now = self._around.clock()
-        if self._watching.take(now):
-            self._watch()
-        if now >= self._scanning.due:
-            self._scan_or_wait(now)
-        if self._deciding.take(now):
-            self._decide()
+        if now >= min(ticker.due for ticker in self._tickers):
+            self._work_or_wait(now)
         if self._move_at == NEVER and self._moving.pending():  # somebody added a task
             self._move_at = now
         if self._around.clock() >= self._move_at:
             self._move()
         self._routines.run(now)
-        tickers = (self._watching, self._scanning, self._deciding)
-        return min(self._move_at, self._routines.due(), *(ticker.due for ticker in tickers))
+        return min(self._move_at, self._routines.due(), *(ticker.due for ticker in self._tickers))
+
+    def _work_or_wait(self, now: float) -> None:
+        """All that is due, or nothing while the budget of CPU time is spent: so nothing starves beside the others."""
+        wait = 0.0 if self._stays_alive else self._around.budget.wait()
+        if wait > 0:
+            wait = min(max(wait, _SHORTEST_WAIT_S), _LONGEST_WAIT_S)
+            self._stretched += wait if now >= self._scanning.due else 0
+            for ticker in self._tickers:
+                ticker.due = max(ticker.due, now + wait)
+            return
+        for ticker, work in zip(self._tickers, (self._watch, self._scan, self._decide), strict=True):
+            if ticker.take(now):
+                self._charged(work)
+
+    def _charged(self, work: Callable[[], None]) -> None:
+        """At the cost of engine.cpupercent."""
+        begin = self._around.cpu_clock()
+        work()
+        self._around.budget.spend(self._around.cpu_clock() - begin)
 
     def _close_if_stopped(self) -> None:
         if self._stopped and self._busy.acquire(blocking=False):
@@ -247,23 +264,11 @@ class Session:
 
     def _begin(self, known: Process) -> None:
         """The first look at a process."""
-        begin = self._around.cpu_clock()
         known.figures = self._moving.book.figures(known.identity, self._around.clock())
         self._refresh(known)
         self._armed().begin(known)
-        self._around.budget.spend(self._around.cpu_clock() - begin)
 
     # -- what was used -----------------------------------------------------------------------------------------------
-
-    def _scan_or_wait(self, now: float) -> None:
-        if wait := min(self._around.budget.wait(), _LONGEST_WAIT_S):
-            self._scanning.due = now + wait
-            self._stretched += wait
-            return
-        self._scanning.take(now)
-        begin = self._around.cpu_clock()
-        self._scan()
-        self._around.budget.spend(self._around.cpu_clock() - begin)
 
     def _scan(self) -> None:
         tracker, begin = self._armed(), self._around.clock()

@@ -169,6 +169,8 @@ def test_multi_needs_what_its_trackers_need() -> None:
         (DamonConfig(pause_damon_stat=True), ("damon-stat",), "damon"),
         (DamonConfig(pause_damon_stat=True), (), ""),
         (DamonConfig(kdamonds=(0,)), (), "damon"),
+        (DamonConfig(kdamonds=(0,)), ("damon-stat",), ""),
+        (DamonConfig(kdamonds=(0,), pause_damon_stat=True), ("damon-stat",), "damon"),
     ],
 )
 def test_damon_that_somebody_else_has_needs_consent(damon: DamonConfig, also: tuple[str, ...], tracker: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import classes, classfiles, documents, merged, schemas
+from reconciler import classes, classfiles, documents, gather, merged, schemas
 from reconciler.classes import ClassText, Loaded
 from reconciler.engineconfig import (
     AgeConfig,
@@ -36,6 +36,7 @@ from reconciler.model import (
     Setting,
     Severity,
 )
+from sysfs.tree import Tree
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted([*(ROOT / "etc/examples").glob("*.yaml"), *(ROOT / "etc/nri").rglob("*.yaml")])
@@ -205,6 +206,15 @@ def test_cgroups_of_static_workloads(written: str, path: str) -> None:
     table = fine(f"classes: [{{name: c}}]\nworkloads: [{{name: w, cgroup: '{written}', class: c}}]")
 
     assert [(one.name, one.cgroup, one.class_name) for one in table.workloads] == [("w", path, "c")]
+
+
+def test_a_static_workload_may_leave_its_processes_to_its_class() -> None:
+    table = fine("classes: [{name: c}]\nworkloads: [{name: w, class: c}]")
+
+    assert [(one.name, one.cgroup) for one in table.workloads] == [("w", "")]
+    assert [(each.id, each.cgroup, each.named) for each in gather.static_workloads(Tree("/nowhere"), "", table)] == [
+        ("w", "", True)
+    ]
 
 
 # -- several files ---------------------------------------------------------------------------------------------------
@@ -382,6 +392,7 @@ def stripped(table: ClassTable) -> Any:
 def examples() -> Iterable[str]:
     yield from (path.read_text() for path in SHIPPED)
     yield """
+        workloads: [{name: w, class: "true"}, {name: x, cgroup: /x, class: "true"}]
         classes: [{name: "true", memory: {max: 12.5%, zswap.writeback: 1}}, {name: "a: #b"}]
         nri: {onerror: reject, adjust: false, allowannotations: [memory.high, memory.max]}
         engine: {cpupercent: 1, brakes: {pressurepercent: 3, refaultpercent: 4, swapusedpercent: 5}}
