@@ -58,6 +58,10 @@ class TrackerConfig:
     finder: FinderConfig = FinderConfig()
     trackers: tuple[Self, ...] = ()  # of multi
 
+    def has(self, name: str) -> bool:
+        """Whether it is this tracker, or has it as a part."""
+        return self.name == name or any(each.has(name) for each in self.trackers)
+
 
 # -- mover and watchers ----------------------------------------------------------------------------------------------
 
@@ -136,6 +140,10 @@ class ForecasterConfig:
     file: str = ""  # of trace
     hide_heat_zero: bool = False  # of trace
     forecasters: tuple[Self, ...] = ()  # of chain
+
+    def has(self, name: str) -> bool:
+        """Whether it is this forecaster, or has it as a part."""
+        return self.name == name or any(each.has(name) for each in self.forecasters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +313,11 @@ class EngineConfig:
                 return directory
             case _:
                 return ""
+
+    def asks_a_program(self) -> bool:
+        """Whether a forecaster's answer is waited for."""
+        found = self.policy.forecaster if isinstance(self.policy, HeatConfig) else None
+        return found is not None and found.has("stdio")
 
     def idle_after_ms(self) -> int:
         """From when on memory counts as idle in reports."""

@@ -256,6 +256,11 @@ class EngineTask:
     brakes: BrakeLimits = BrakeLimits()
     named: bool = False  # the never-managed list does not apply: it was named
 
+    def waits(self) -> bool:
+        """Whether its loop waits in between: for DAMON's next interval, or for a forecaster's answer."""
+        by_damon = self.tracker == "damon" or (self.tracker == "multi" and self.config.tracker.has("damon"))
+        return by_damon or self.config.asks_a_program()
+
     def fingerprint(self) -> str:
         """The same in every process for equal tasks, and short: for reports."""
         return hashlib.sha256(repr(self).encode("utf-8", "backslashreplace")).hexdigest()[:12]

@@ -30,6 +30,7 @@ from reconciler.engine.trackers.tracker import Means
 from reconciler.engineconfig import AvoidOomConfig, DamosConfig, DemoteIdleConfig
 from reconciler.model import EngineTask
 from sysfs import cgroup, process
+from sysfs.damon import Stats
 from sysfs.errors import KernelError
 from sysfs.maps import Kind
 from sysfs.tree import Tree
@@ -47,6 +48,7 @@ class Moving:
         epoch_ns = time.time_ns() - int((around.clock() - around.epoch) * 1e9)
         self.policy: Policy = catalogue.make(task.config.policy, self._forecaster, epoch_ns)
         self._kernel: Damos | None = None  # who acts instead of our mover
+        self._done = Stats()  # by it; reports come from other threads, and must not wait for the kernel
         self._interest: Interest | None = None
         self._doors = replace(around.doors, page_size=around.features.page_size)
         self.book, self._rooms = Book(), Rooms(around.tree, around.clock)
@@ -104,8 +106,8 @@ class Moving:
     def notes(self) -> list[str]:
         """What a reader of the report must know."""
         notes = [self.policy.note, *(self._interest.notes if self._interest is not None else ())]
-        if (kernel := self._kernel) is not None:
-            done = kernel.figures()
+        if self._kernel is not None:
+            done = self._done
             notes.append(
                 f"the kernel tried {done.tried_bytes >> 20} MiB and applied {self._task.config.policy_name} to"
                 f" {done.applied_bytes >> 20} MiB; its quota was exceeded {done.quota_exceeded} times"
@@ -136,6 +138,8 @@ class Moving:
         """The brakes hold schemes, too."""
         if self._kernel is None:
             return
+        with suppress(KernelError):  # figures are not worth an end; what is wrong is met where it acts
+            self._done = self._kernel.figures()
         pages_out = self._task.config.pages_out()
         if self._kernel.paused and (self._leaving if pages_out else self._movable):
             self._kernel.proceed()
