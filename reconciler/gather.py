@@ -71,7 +71,7 @@ def look(
 
 def features_of(places: Places, boot_id: str) -> Features:
     """As the daemon of this state directory sees them: its kdamonds are not somebody else's."""
-    return probe.features(places.tree, own_kdamonds=Record(places.state_dir, boot_id).load().made)
+    return probe.features(places.tree, Record(places.state_dir, boot_id).load().ours)
 
 
 def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workload, ...]:
