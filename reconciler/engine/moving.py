@@ -187,11 +187,11 @@ class Moving:
     # -- where memory is ---------------------------------------------------------------------------------------------
 
     def _seat(self, known: Process) -> Seat:
-        located = self._located.get(known.pid)
+        located, mine = self._located.get(known.pid), known.regions  # once: a scan may replace them meanwhile
         return Seat(
-            regions=known.regions,
+            regions=mine,
             looked=known.looked,
-            on_node=located.of(known.regions) if located is not None else None,
+            on_node=located.of(mine) if located is not None else None,
             allowed=self._allowed.get(known.pid, frozenset()),
             oom_score=self._scores.get(known.pid, 0),
             idle=known.idle,

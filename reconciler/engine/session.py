@@ -80,15 +80,16 @@ class Session:
 
     def report(self) -> EngineReport:
         known = list(dict(self._members.known).values())
-        size = self.page_size
-        idle = [age.idle(each.regions, each.looked, self.task.config.idle_after_ms()) for each in known]
-        data = [regions.data_pages(each.regions) for each in known]
+        columns = [(each.regions, each.looked) for each in known]  # once: a scan may replace them meanwhile
+        size, after_ms = self.page_size, self.task.config.idle_after_ms()
+        idle = [age.idle(mine, looked, after_ms) for mine, looked in columns]
+        data = [regions.data_pages(mine) for mine, _ in columns]
         return EngineReport(
             tracker=self.task.tracker,
             policy=self.task.config.policy_name,
             task=self.task.fingerprint(),
             processes=len(known),
-            regions=sum(len(each.regions) for each in known),
+            regions=sum(len(mine) for mine, _ in columns),
             scans=self._scans,
             scan_seconds=round(self._scan_seconds, 6),
             tracked_bytes=sum(int(pages.sum()) for pages in data) * size,
@@ -341,7 +342,8 @@ class Session:
         return self._members.trouble() or ("" if moved else self._moving.mover.trouble)
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
-        notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []
+        tracker = self._tracker
+        notes = [tracker.note] if tracker is not None and tracker.note else []
         notes += self._members.notes()
         notes += self._moving.notes()
         notes += [f"accessed pages could not be marked: {self._unmarked}"] if self._unmarked else []
@@ -354,7 +356,9 @@ class Session:
             notes.append(f"scans were put off by {self._stretched:.0f} s in all to stay within engine.cpupercent")
         notes += self._routines.notes()
         notes += [self._around.bells.trouble] if self._members.follow() and self._around.bells.trouble else []
-        stuck = sum(int(each.regions["present"][each.regions["tries"] >= _STUCK_TRIES].sum()) for each in known)
+        stuck = sum(
+            int(mine["present"][mine["tries"] >= _STUCK_TRIES].sum()) for mine in (one.regions for one in known)
+        )
         if size := stuck * self.page_size >> 20:
             notes.append(f"{size} MiB do not leave: shared with other processes, locked, or dirty file pages")
         return tuple(notes)
