@@ -34,7 +34,7 @@ class Choice:
 _NOWHERE = "tracker mglru knows how much memory was used when, but not where: it can only measure, with policy age"
 _NOTHING = "tracker stub tracks nothing, and this policy goes by what was accessed"
 _AGELESS = "tracker finder looks at no accesses: going by age, all memory would be idle, or none"
-_MARKS = "policy demote-idle goes by the idle marks of pages, which tracker idlepage sets and other trackers disturb"
+_MARKS = "policy demote-idle goes by the idle marks of pages, which tracker idlepage alone sets and reads"
 _KERNEL = "policy damos is carried out by DAMON itself, so its tracker is damon"
 # What cannot be, and why: everything else works. "age" is the age policy that moves something.
 _UNFIT: Mapping[str, Mapping[str, str]] = {
@@ -42,7 +42,7 @@ _UNFIT: Mapping[str, Mapping[str, str]] = {
     "age, measuring": {"stub": _NOTHING},
     "heat": {"mglru": _NOWHERE, "stub": _NOTHING},
     "ratio": {"mglru": _NOWHERE, "stub": _NOTHING},
-    "demote-idle": dict.fromkeys({*NEEDS, "multi"} - {"idlepage"}, _MARKS),
+    "demote-idle": dict.fromkeys({*NEEDS, "multi", "stub"} - {"idlepage"}, _MARKS),
     "avoid-oom": {},
     "damos": dict.fromkeys({*NEEDS, "multi", "stub"} - {"damon"}, _KERNEL),
     "stub": {},
