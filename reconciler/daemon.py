@@ -76,7 +76,7 @@ class Daemon:
         )
 
     def _features(self) -> Features:
-        return probe.features(self.places.tree, own_kdamonds=self.kdamonds.made)
+        return probe.features(self.places.tree, self.kdamonds.ours)
 
     # -- one cycle -----------------------------------------------------------------------------------------------
 

@@ -122,6 +122,8 @@ class Engine:
         session = Session(task, self._around)
         with self._lock:
             self._sessions[task.workload] = session
+            waiting = sum(each.task.waits() for each in self._sessions.values())
+        self.scheduler.widen(waiting)
         self.scheduler.add(task.workload, session.run)
 
     def stop(self, workload: str) -> None:

@@ -25,7 +25,6 @@ from reconciler.engine.watchers import catalogue
 from reconciler.engineconfig import (
     CGROUP_PLACEHOLDER,
     AvoidOomConfig,
-    DemoteIdleConfig,
     EngineConfig,
     MoverConfig,
     RoutineConfig,
@@ -293,11 +292,8 @@ def swap_closed(gauges: Gauges, tree: Tree, features: Features, pid: int) -> str
 
 def unwatched(config: EngineConfig) -> str:
     """Why a configuration can find no process outside of a class, "" if it can."""
-    match config.policy:
-        case StubConfig() | AvoidOomConfig():
-            return ""
-        case DemoteIdleConfig(pages_of_interest_directory=directory) if directory:
-            return ""
-    if any(CGROUP_PLACEHOLDER in path for path in config.watcher.cgroups):
+    if isinstance(config.policy, StubConfig | AvoidOomConfig) or config.pages_of_interest():
+        return ""
+    if any(CGROUP_PLACEHOLDER in path for path in config.watcher.leaf().cgroups):
         return f"whose memory? No pidwatcher is given, or it names {CGROUP_PLACEHOLDER}, which only a class fills in"
     return ""
