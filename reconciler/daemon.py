@@ -14,6 +14,7 @@ from typing import Any
 from reconciler import backoff, classes, gather, lastgood, plan, rendered, state, status, transitions
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.baseline import Baseline
+from reconciler.engine import kdamond_folders
 from reconciler.engine.engine import Engine
 from reconciler.engine.kdamond_record import Record
 from reconciler.engine.kdamonds import Kdamonds
@@ -40,6 +41,7 @@ class Daemon:
         self.baseline = Baseline(places.state_dir, self.boot_id)
         self.kdamonds = Kdamonds(places.tree, Record(places.state_dir, self.boot_id))
         self.kdamonds.recover()
+        kdamond_folders.recover(places.tree, places.run_dir)
         self.features = self._features()
         self.files: Mapping[str, classes.ParsedFile] = lastgood.load(places.state_dir)
         self.workloads: Mapping[str, Workload] = {}
@@ -241,7 +243,7 @@ class Daemon:
             wake=self.loop.wake,
             prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
         )
-        ours = ("status.json", "control.sock")
+        ours = ("status.json", "control.sock", kdamond_folders.NAME)
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)
         self.loop.alive = lambda: self._alive(watch)
         self._signals()

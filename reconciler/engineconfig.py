@@ -260,7 +260,7 @@ class RoutineConfig:
     command: Command | None = None
     pageout_mib: int = 0
     pageout_command: Command | None = None
-    timestamp: str = ""  # printed before, in one of memtierd's formats
+    timestamp: str = ""  # printed before, in memtierd's language of time stamps (engine/stamps.py)
     timestamp_after: str = ""
 
 

@@ -205,18 +205,20 @@ def _lines(stream: TextIO) -> Iterator[str]:
 
 @contextmanager
 def _host(args: argparse.Namespace) -> Iterator["Own"]:
+    from reconciler.engine import kdamond_folders
     from reconciler.memtierd.own import Own
     from sysfs import probe
     from sysfs.tree import Tree
 
     tree = Tree(args.root)
-    host = Own(tree, probe.features(tree), _say, _beside(args, tree))
-    try:
-        yield host
-    finally:
-        for number in _ENDING:  # what is given back is given back completely
-            signal.signal(number, signal.SIG_IGN)
-        host.close()
+    with kdamond_folders.own(tree, args.run_dir) as kdamonds:
+        host = Own(tree, probe.features(tree), _say, _beside(args, tree), kdamonds=kdamonds)
+        try:
+            yield host
+        finally:
+            for number in _ENDING:  # what is given back is given back completely
+                signal.signal(number, signal.SIG_IGN)
+            host.close()
 
 
 def _beside(args: argparse.Namespace, tree: "Tree") -> "Beside":

@@ -21,8 +21,10 @@ from sysfs import cgroup, maps, pagemap, process, swap
 from sysfs.errors import KernelError, Rejected, Unsupported
 from sysfs.maps import Kind, Maps
 from sysfs.pagemap import IS_FILE, IS_PRESENT, IS_SWAPPED, IS_ZERO, Pagemap, Runs
+from sysfs.tree import Tree
 
 ATTEMPTS = 4
+_LAST_SLOTS = 1 << 20  # bytes
 RETRY_S = 1.0  # after the first attempt; twice as long after each further one
 ANON = frozenset({int(Kind.ANON)})
 WAITING, MOVING, RETRYING, DONE, FAILED = "waiting", "moving", "retrying", "done", "failed"
@@ -184,13 +186,15 @@ def why_stayed(doors: Doors, made: Errand, why_nowhere: str) -> str:
     """In a sentence: how many pages did not move, and for what reasons."""
     ledger = made.ledger
     stayed = {code: pages for code, pages in ledger.errors.items() if pages}
-    parts = [f"{pages} {_reason(doors, made, code, why_nowhere)}" for code, pages in sorted(stayed.items())]
+    parts = [f"{pages} {_reason(doors, made, (code, pages), why_nowhere)}" for code, pages in sorted(stayed.items())]
     if made.shared:
         parts.append(f"{made.shared} shared with other processes")
     return f"{sum(stayed.values()) + made.shared} of {made.total} pages stayed: " + "; ".join(parts)
 
 
-def _reason(doors: Doors, made: Errand, code: int, why_nowhere: str) -> str:
+def _reason(doors: Doors, made: Errand, stayed: tuple[int, int], why_nowhere: str) -> str:
+    """Of pages by errno, 0 where the kernel gave none."""
+    code, pages = stayed
     if code == errno.ENOSPC and why_nowhere:
         return f"have nowhere to go: {why_nowhere}"
     if code:
@@ -199,22 +203,26 @@ def _reason(doors: Doors, made: Errand, code: int, why_nowhere: str) -> str:
         return "came to another node"
     if made.task.to == BACK:
         return "do not come back: swap could not be read, or memory is short"
-    return _why_not_out(doors, made.task.pid)
+    closed = swap_takes_no_more(doors.tree, made.task.pid, pages * doors.page_size)
+    return f"cannot leave: {closed}" if closed else "do not leave: locked, being written, or used again at once"
 
 
-def _why_not_out(doors: Doors, pid: int) -> str:
-    """What most often keeps anonymous memory from leaving."""
+def swap_takes_no_more(tree: Tree, pid: int, stayed: int) -> str:
+    """Why so many bytes of a process's memory found no place in swap, "" if it has some.
+
+    The last slots are never handed out: each processor keeps a few for itself.
+    """
     try:
-        devices = swap.read(doors.tree)
+        devices = swap.read(tree)
         if not devices.total_bytes:
-            return "cannot leave: no swap on this node (add a swap device, for example zram)"
-        if not devices.free_bytes:
-            return "cannot leave: swap is full"
-        mount = cgroup.mount(doors.tree)
-        path = cgroup.path_of_process(doors.tree, pid) if mount else ""
-        limit = cgroup.limits(doors.tree, mount + path).swap_bytes if path.strip("/") else None
-        if limit is not None and cgroup.swap_bytes(doors.tree, mount + path) >= limit:
-            return f"cannot leave: memory.swap.max of {path} is {'0' if not limit else 'reached'}"
+            return "no swap on this node (add a swap device, for example zram)"
+        if devices.free_bytes < min(stayed, _LAST_SLOTS):
+            return "swap is full"
+        mount = cgroup.mount(tree)
+        path = cgroup.path_of_process(tree, pid) if mount else ""
+        limit = cgroup.limits(tree, mount + path).swap_bytes if path.strip("/") else None
+        if limit is not None and cgroup.swap_bytes(tree, mount + path) >= limit:
+            return f"memory.swap.max of {path} is {'0' if not limit else 'reached'}"
     except KernelError:
         pass
-    return "do not leave: locked, being written, or used again at once"
+    return ""

@@ -17,6 +17,7 @@ from reconciler.engine.engine import Engine
 from reconciler.engine.errands import Errands
 from reconciler.engine.figures import Books
 from reconciler.engine.gauges import Gauges
+from reconciler.engine.kdamonds import Kdamonds
 from reconciler.engine.mover import Mover
 from reconciler.engine.routines import Routines, Stage
 from reconciler.engine.session import Session
@@ -73,6 +74,7 @@ class Own:
         say: Callable[[str], None],
         beside: Beside = NOBODY,
         engine: Engine | None = None,
+        kdamonds: Kdamonds | None = None,
     ) -> None:
         self.tree, self.features, self._say, self._beside = tree, features, say, beside
         self._engine = engine or Engine(
@@ -82,6 +84,7 @@ class Own:
             lambda reason: log.error("%s", reason),
             output=lambda _, text: say(text),
             foreign=beside.taken,
+            kdamonds=kdamonds,
         )
         self._sessions: dict[Kind, Session] = {}
         self._configs: dict[Kind, EngineConfig] = {}

@@ -4,6 +4,7 @@ Programs and shells are for files that only root can have written: they run as r
 over may ask the engine itself, and nothing else.
 """
 
+import re
 import shlex
 
 from reconciler import checking, documents, quantities
@@ -13,6 +14,7 @@ from reconciler.memtierd.forecasters import NOT_TRUSTED, PUT_IT_THERE
 from reconciler.memtierd.parts import Part
 from reconciler.model import Severity
 
+_ONE_WORD = re.compile(r"[a-z][a-z0-9]*(\.[a-z]*)?")
 _EXAMPLE = "[policy, -dump, accessed, '0,1m,0']"
 
 
@@ -40,9 +42,15 @@ def read(name: str, part: Part) -> RoutineConfig | None:
         command=_command(part, "intervalcommand"),
         pageout_mib=part.multiple("pageoutmb", 2**20, 0, "3000M"),
         pageout_command=_command(part, "pageoutcommand"),
-        timestamp=part.one_of("timestamp", "", words.TIMESTAMPS, "timestamp"),
-        timestamp_after=part.one_of("timestampafter", "", words.TIMESTAMPS, "timestamp"),
+        timestamp=_timestamp(part, "timestamp"),
+        timestamp_after=_timestamp(part, "timestampafter"),
     )
+
+
+def _timestamp(part: Part, key: str) -> str:
+    """A text around names and Go's example moment (engine/stamps.py); one word that is no name is a typo."""
+    given = part.word(key)
+    return part.one_of(key, "", words.TIMESTAMPS, "timestamp") if _ONE_WORD.fullmatch(given) else given
 
 
 def _command(part: Part, key: str) -> Command | None:

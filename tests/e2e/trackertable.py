@@ -1,10 +1,14 @@
 """The table of docs/trackers.md, from what `guest/story_trackers.py` has measured on one kernel after the other."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from reconciler.exerciser import settings
+
+KINDS = {"write": "written", "read": "read"}
 BEGIN, END = "<!-- measured: tests/e2e/tables writes what follows -->", "<!-- end of what was measured -->"
 Result = dict[str, Any]
 
@@ -19,10 +23,10 @@ def results(lines: Iterable[str]) -> list[Result]:
 
 
 def version(kernel: str) -> str:
-    """`6.12`, or `6.12-idlepage` for a kernel of our own."""
+    """`6.12`, or `6.12 idlepage` for our own, which does not end as Debian's do."""
     release = re.match(r"(\d+\.\d+)", kernel)
     assert release, kernel
-    return release[1] + ("-idlepage" if "idlepage" in kernel else "")
+    return release[1] + ("" if kernel.endswith("-amd64") else " idlepage")
 
 
 def document(found: Sequence[Result]) -> str:
@@ -34,11 +38,12 @@ def document(found: Sequence[Result]) -> str:
 def section(tracker: str, found: Sequence[Result]) -> str:
     kernels = sorted({version(row["kernel"]) for row in found}, key=natural)
     cells = {(row["scenario"], row["kind"], version(row["kernel"])): cell(row) for row in found}
-    cases = dict.fromkeys((row["scenario"], row["kind"]) for row in found)
+    measured = {(row["kind"], row["scenario"]) for row in found}
+    cases = [case for case in itertools.product(KINDS, settings.SCENARIOS) if case in measured]
     lines = [f"### {tracker}", "", line(["hot memory", *kernels]), line(["---"] * (1 + len(kernels)))]
-    for scenario, kind in cases:
-        measured = [cells.get((scenario, kind, kernel), "") for kernel in kernels]
-        lines.append(line([f"{scenario}, {'read' if kind == 'read' else 'written'}", *measured]))
+    for kind, scenario in cases:
+        shown = [cells.get((scenario, kind, kernel), "") for kernel in kernels]
+        lines.append(line([f"{scenario}, {KINDS[kind]}", *shown]))
     return "\n".join([*lines, *reasons(found)])
 
 

@@ -141,13 +141,24 @@ def test_swap_out_says_what_stays(prompt: Prompt) -> None:
     assert prompt.kernel.advised == [(PID, 0, 16), (PID, 20, 52)]
 
 
+def test_swap_that_is_full_is_an_error(prompt: Prompt) -> None:
+    prompt.kernel.swap(8 << 20, used=8 << 20)
+    prompt.kernel.effect = False
+
+    assert prompt.wrong("swap -pid 42 -out -status") == [
+        "42 8 / 48 pages, 0 / 0 MB (16.7 %) swapped out",
+        "swap: process 42: 16 pages (0.1 MB) stay: swap is full",
+    ]
+
+
 def test_swap_in_reads_only_what_is_in_swap(prompt: Prompt) -> None:
     process = prompt.kernel.processes[PID]
     with open(process.folder / "mem", "wb") as file:
         file.truncate(BASE + 4096 * PAGE)
 
-    assert prompt("swap -pid 42 -in") == [
-        "process 42: 8 pages (0.0 MB) stay in swap: there is no memory for them, or they cannot be read"
+    assert prompt.wrong("swap -pid 42 -in -status") == [
+        "42 8 / 48 pages, 0 / 0 MB (16.7 %) swapped out",
+        "swap: process 42: 8 pages (0.0 MB) stay in swap: there is no memory for them, or they cannot be read",
     ]
     process.pages[40:48] = pagemap.PRESENT
     process.write()

@@ -327,6 +327,8 @@ COMMANDS = st.builds(
     ]
 )
 
+STAMPS = st.sampled_from(["", *words.TIMESTAMPS, "rfc3339 ", "15:04:05 unix.milli\n"])
+
 
 @st.composite
 def routines(draw: st.DrawFn) -> RoutineConfig:
@@ -336,8 +338,8 @@ def routines(draw: st.DrawFn) -> RoutineConfig:
         command=draw(COMMANDS | st.none()) if paged_out else draw(COMMANDS),
         pageout_mib=draw(st.integers(0, 2**20)) if paged_out else 0,
         pageout_command=paged_out,
-        timestamp=draw(st.sampled_from(["", *words.TIMESTAMPS])),
-        timestamp_after=draw(st.sampled_from(["", *words.TIMESTAMPS])),
+        timestamp=draw(STAMPS),
+        timestamp_after=draw(STAMPS),
     )
 
 

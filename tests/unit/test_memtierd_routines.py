@@ -1,5 +1,7 @@
 """Routines: what they run, and who may say so."""
 
+import json
+
 import pytest
 
 from reconciler.engineconfig import Command, RoutineConfig
@@ -81,6 +83,13 @@ def test_what_was_paged_out() -> None:
     )
 
 
+@pytest.mark.parametrize("stamp", ["rfc3339 ", "unix.milli,duration\n", "Mon Jan _2 15:04:05 2006 ", "[02.01. 15:04] "])
+def test_time_stamps_are_texts_around_names_and_layouts(stamp: str) -> None:
+    (found,) = engine(routine(f"intervalcommand: [date], timestamp: {json.dumps(stamp)}")).routines
+
+    assert (found.timestamp, found.timestamp_after) == (stamp, "")
+
+
 def test_a_page_out_without_a_command_is_warned_of() -> None:
     assert said(routine("intervalcommand: [date], pageout: 1G")) == [
         (Severity.WARNING, '"pageout" has no effect without "pageoutcommand"')
@@ -117,6 +126,8 @@ def test_a_page_out_without_a_command_is_warned_of() -> None:
             "0,1m",
         ),
         (routine("intervalcommand: [x], timestamp: rfc3399"), 'unknown timestamp "rfc3399"', '"rfc3339"'),
+        (routine("intervalcommand: [x], timestampafter: unix.mill"), 'unknown timestamp "unix.mill"', '"unix.milli"'),
+        (routine("intervalcommand: [x], timestamp: 2006"), "must be a text, not 2006", "quotes"),
         (routine("pageoutcommand: [x], pageout: lots"), "'lots' is not a size", "3000M"),
         (routine("pageoutcommand: [x], pageoutmb: -1"), "-1 is too small", ""),
     ],

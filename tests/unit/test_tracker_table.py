@@ -17,7 +17,7 @@ def row(**changes: Any) -> dict[str, Any]:
 ROWS = [
     row(precision=0.1),
     row(),
-    row(kernel="6.12.95-idlepage", recall=0.5),
+    row(kernel="6.12.95-own+", recall=0.5),
     row(kernel="6.1.0-50-amd64"),
     row(kind="read", recall=0.0, limits={"recall": "it is blind"}),
     row(tracker="b", kernel="7.3-amd64"),
@@ -26,7 +26,7 @@ ROWS = [
 TABLES = """\
 ### a
 
-| hot memory | 6.1 | 6.12 | 6.12-idlepage |
+| hot memory | 6.1 | 6.12 | 6.12 idlepage |
 | --- | --- | --- | --- |
 | static, written | 1.00 / 0.99 | 1.00 / 0.99 | 1.00 / 0.50 |
 | static, read |  | 1.00 / 0.00* |  |

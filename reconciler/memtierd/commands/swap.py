@@ -4,8 +4,9 @@ Both directions are looked at again afterwards: what the kernel was asked for an
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
+from reconciler.engine import tasks
 from reconciler.engineconfig import SWAP
 from reconciler.memtierd import flags, memory, ranges
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
@@ -71,38 +72,44 @@ def _of_process(given: Given, desk: Desk, pid: int, *, named: bool) -> Iterator[
         yield f"using {len(mine[0])} address ranges"
     if not len(mine[0]):
         raise Wrong(f"process {pid}: {memory.NO_RANGES}")
-    if given.any_of("in", "out"):
-        if "in" in given:
-            yield from _bring_back(desk, pid, mine)
-        if "out" in given:
-            yield from _page_out(given, desk, pid, mine)
-        if reason := desk.host.undone(pid):
-            yield f"note: {reason}"
+    failures = list[str]()  # said last, for -status tells more about them
+    if "in" in given:
+        failures += _bring_back(desk, pid, mine)
+    if "out" in given:
+        left = yield from _page_out(given, desk, pid, mine)
+        failures += left
+    if given.any_of("in", "out") and (reason := desk.host.undone(pid)):
+        yield f"note: {reason}"
     if given.any_of("status", "vaddrs"):
         yield from _status(given, desk, pid, mine)
+    if failures:
+        raise Wrong(f"process {pid}: {'; '.join(failures)}")
 
 
-def _bring_back(desk: Desk, pid: int, mine: Ranges) -> Iterator[str]:
+def _bring_back(desk: Desk, pid: int, mine: Ranges) -> list[str]:
     before = memory.swapped(desk, pid, mine)
     with ProcessMemory(desk.host.tree, pid, desk.page_size) as opened:
         for start, end in zip(before[0].tolist(), before[1].tolist(), strict=True):
             opened.touch(start, end)
     left = ranges.size(memory.swapped(desk, pid, before)) if len(before[0]) else 0
-    if left:
-        yield f"process {pid}: {_amount(left, desk)} stay in swap: there is no memory for them, or they cannot be read"
+    return [f"{_amount(left, desk)} stay in swap: there is no memory for them, or they cannot be read"] if left else []
 
 
-def _page_out(given: Given, desk: Desk, pid: int, mine: Ranges) -> Iterator[str]:
+def _page_out(given: Given, desk: Desk, pid: int, mine: Ranges) -> Generator[str, None, list[str]]:
+    """A few pages stay of almost every process, which is no failure; that swap takes no more is one."""
     if reason := desk.host.swap_closed(pid):
         raise Wrong(f"process {pid}: {reason}")
     if "mover" in given:
         desk.host.mover().add(pid, *memory.pages(desk, pid, mine, memory.wanted(memory.USUAL)), (SWAP,))
-        return
+        return []
     with desk.host.target(pid) as target:
         target.page_out(*mine)
     left = memory.present(desk, pid, mine)
+    if left and (closed := tasks.swap_takes_no_more(desk.host.tree, pid, left)):
+        return [f"{_amount(left, desk)} stay: {closed}"]
     if left:
         yield f"process {pid}: {_amount(left, desk)} stay: shared with others, locked, or in use just now"
+    return []
 
 
 def _amount(size: int, desk: Desk) -> str:
