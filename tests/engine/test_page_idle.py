@@ -160,4 +160,4 @@ def test_tails_of_idle_huge_pages_find_their_heads(kernel: FakeKernel, missing: 
         found, again = idle.accessed(mine)
 
     assert set((mine[found] // np.uint64(512)).tolist()) == {2}
-    assert again.tolist() == [1024]
+    assert set(again.tolist()) == {1024}
