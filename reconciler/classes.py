@@ -73,6 +73,7 @@ def load(
         files[text.path] = found
     table = _merge(files.values())
     problems.extend(_unknown_classes(table, failed))
+    problems.extend(_homeless(table))
     problems.extend(problem for memory_class in table.classes.values() for problem in _contradictions(memory_class))
     return Loaded(table=table, problems=tuple(problems), files=files, failed=frozenset(failed))
 
@@ -163,6 +164,17 @@ def _unknown_classes(table: ClassTable, failed: set[str]) -> Iterator[Problem]:
             if failed:
                 hint += f"; or is it in a file with errors: {', '.join(sorted(failed))}?"
             yield _problem(workload.origin, said, hint, Severity.ERROR)
+
+
+def _homeless(table: ClassTable) -> Iterator[Problem]:
+    """Workloads without a cgroup, whose class does not find processes either."""
+    for workload in table.workloads:
+        found = table.classes.get(workload.class_name)
+        if found is None or workload.cgroup or (found.engine is not None and found.engine.finds_processes()):
+            continue
+        said = f'workload "{workload.name}" names no cgroup, and class "{found.name}" finds no processes by itself'
+        hint = "write cgroup: /PATH, or take a class whose pidwatcher is proc, or names cgroups or pids"
+        yield _problem(workload.origin, said, hint, Severity.ERROR)
 
 
 def _contradictions(memory_class: MemoryClass) -> Iterator[Problem]:

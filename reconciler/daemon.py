@@ -15,6 +15,7 @@ from reconciler import backoff, classes, gather, lastgood, plan, rendered, state
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.baseline import Baseline
 from reconciler.engine import kdamond_folders
+from reconciler.engine.console import Asked, Console
 from reconciler.engine.engine import Engine
 from reconciler.engine.kdamond_record import Record
 from reconciler.engine.kdamonds import Kdamonds
@@ -22,6 +23,7 @@ from reconciler.engine.node import NODE
 from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
+from reconciler.memtierd.answering import Answering, ForNode
 from reconciler.memtierd.resident import Chosen, Prompts, Resident
 from reconciler.model import EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
 from reconciler.report import Report
@@ -69,11 +71,12 @@ class Daemon:
             EngineSettings(),  # until the first cycle has read the class files
             self.loop.wake,
             output=self._routine_output,
+            console=self._console,
             kdamonds=self.kdamonds,
         )
 
     def _features(self) -> Features:
-        return probe.features(self.places.tree, own_kdamonds=self.kdamonds.made)
+        return probe.features(self.places.tree, self.kdamonds.ours)
 
     # -- one cycle -----------------------------------------------------------------------------------------------
 
@@ -219,11 +222,19 @@ class Daemon:
 
     def _resident(self, workload: str) -> Resident:
         """Who answers the prompt; LookupError for a workload that is not there."""
-        rows = {row.id: row.class_name for row in self.report.workloads}
-        if workload and workload not in rows:
+        if workload and all(row.id != workload for row in self.report.workloads):
             raise LookupError(f"no workload {workload} is here")
-        chosen = Chosen(id=workload, class_name=rows.get(workload, ""))
+        return self._at(workload)
+
+    def _at(self, workload: str) -> Resident:
+        names = {row.id: row.class_name for row in self.report.workloads}
+        chosen = Chosen(id=workload, class_name=names.get(workload, ""))
         return Resident(self.places.tree, lambda: self.features, self.engine, chosen)
+
+    def _console(self, asked: Asked) -> Console:
+        """For routines of a workload, or of the node."""
+        everything = Answering(lambda: self._at(asked.workload))
+        return everything if asked.workload else ForNode(asked, everything)
 
     def _routine_output(self, workload: str, text: str) -> None:
         if workload == NODE:

@@ -202,7 +202,7 @@ class _Reader:
 
     def _workloads(self, listed: list[dict[str, Any]]) -> Iterator[tuple[str, StaticWorkload]]:
         for pointer, entry in self._once("workload", "/workloads", listed):
-            cgroup = self._cgroup(step(pointer, "cgroup"), entry["cgroup"])
+            cgroup = self._cgroup(step(pointer, "cgroup"), entry["cgroup"]) if "cgroup" in entry else ""
             origin = self._origin(step(pointer, "name"))
             yield (
                 entry["name"],

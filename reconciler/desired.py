@@ -96,6 +96,8 @@ def _managed(
 ) -> DesiredWorkload:
     memory_class = classified.memory_class or MemoryClass(name="")
     values = knob_values(classified, workload, table, features)
+    if workload.named and not workload.cgroup:
+        values = KnobValues(problems=_without_cgroup(memory_class, workload, values))
     mode = Mode.OBSERVE if Mode.OBSERVE in (table.mode, memory_class.mode) else Mode.ACT
     task, engine_problems = _engine_task(table, memory_class, workload, features, mode)
     return DesiredWorkload(
@@ -108,6 +110,26 @@ def _managed(
         on_stop=memory_class.on_stop,
         problems=_unique((*problems, *values.problems, *engine_problems)),
     )
+
+
+def _without_cgroup(memory_class: MemoryClass, workload: Workload, values: KnobValues) -> list[Problem]:
+    """What cannot be done for somebody who has no cgroup, and what is left to do: nothing, perhaps."""
+    problems = list(values.problems)
+    if values.values:
+        names = ", ".join(sorted(values.values))
+        said = f"class {memory_class.name} sets {names}, but no cgroup is named: they are left as they are"
+        hint = "name its cgroup (cgroup: /PATH), or take a class that only tracks"
+        problems.append(_of_scope(workload, said, hint, Severity.WARNING))
+    if workload.pids or (memory_class.engine is not None and memory_class.engine.finds_processes()):
+        return problems
+    said = f"it names no cgroup, and class {memory_class.name} finds no processes by itself"
+    hint = "name its cgroup (cgroup: /PATH), or take a class whose pidwatcher is proc, or names cgroups or pids"
+    return [*problems, _of_scope(workload, said, hint, Severity.ERROR)]
+
+
+def _of_scope(workload: Workload, message: str, hint: str, severity: Severity) -> Problem:
+    where = workload.source or f"workload {workload.name}"
+    return Problem(where=where, pointer="/cgroup", message=message, hint=hint, severity=severity)
 
 
 def _layers(memory_class: MemoryClass | None, table: ClassTable) -> tuple[Setting, ...]:
@@ -160,7 +182,8 @@ def _engine_task(
     problems = tuple(
         replace(problem, where=problem.where or f"class {memory_class.name}") for problem in choice.problems
     )
-    if not choice.tracker or not (cgroups or pids or config.watcher.leaf().name in _WITHOUT_SCOPE):
+    alone = config.watcher.leaf().name in _WITHOUT_SCOPE or (workload.named and config.finds_processes())
+    if not choice.tracker or not (cgroups or pids or alone):
         return None, problems
     task = EngineTask(
         workload=workload.id,

@@ -7,6 +7,7 @@ from reconciler import runtimes, tracking
 from reconciler.model import Feature, Features, Knob, Problem, Severity
 from reconciler.runtimes import Runtime
 from sysfs import probe, process
+from sysfs.damon_probe import Ours
 from sysfs.errors import KernelError
 from sysfs.tree import Tree
 
@@ -45,12 +46,12 @@ class Diagnosis:
     problems: tuple[Problem, ...]  # most important first
 
 
-def examine(tree: Tree, lookalikes: tuple[str, ...] = (), *, own_kdamonds: int = 0) -> Diagnosis:
+def examine(tree: Tree, lookalikes: tuple[str, ...] = (), ours: Ours = probe.NOTHING_OURS) -> Diagnosis:
     """`lookalikes` are files beside the class files that look like ours but have names that are not read.
 
-    So many kdamonds are there because of a daemon of ours: they are not somebody else's.
+    `ours`: what is there because of a daemon of ours is not somebody else's.
     """
-    features = probe.features(tree, own_kdamonds=own_kdamonds)
+    features = probe.features(tree, ours)
     commands = _commands(tree)
     found = runtimes.examine(tree, frozenset(commands.values()))
     policies = tuple(_policies(features))

@@ -58,6 +58,10 @@ class TrackerConfig:
     finder: FinderConfig = FinderConfig()
     trackers: tuple[Self, ...] = ()  # of multi
 
+    def has(self, name: str) -> bool:
+        """Whether it is this tracker, or has it as a part."""
+        return self.name == name or any(each.has(name) for each in self.trackers)
+
 
 # -- mover and watchers ----------------------------------------------------------------------------------------------
 
@@ -136,6 +140,10 @@ class ForecasterConfig:
     file: str = ""  # of trace
     hide_heat_zero: bool = False  # of trace
     forecasters: tuple[Self, ...] = ()  # of chain
+
+    def has(self, name: str) -> bool:
+        """Whether it is this forecaster, or has it as a part."""
+        return self.name == name or any(each.has(name) for each in self.forecasters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +259,12 @@ class Command:
         """Whether it leaves the engine: a program, or a prompt's line with a pipe to a shell."""
         return self.runner == "exec" or (self.runner == "memtier-prompt" and "|" in "".join(self.words))
 
+    @property
+    def only_tells(self) -> bool:
+        """Whether it asks the engine about its own workload, or writes to the log, and does nothing else."""
+        asks = self.words[:2] == ("policy", "-dump") or self.words[:1] in {("stats",), ("log",), ("nop",), ("help",)}
+        return self.runner == "memtier" and (asks or not self.words)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutineConfig:
@@ -289,6 +303,27 @@ class EngineConfig:
                 return action != "stat"
             case StubConfig():
                 return False
+
+    def finds_processes(self) -> bool:
+        """Whether it says itself whose memory it is, so that nobody needs to name a cgroup or processes."""
+        leaf = self.watcher.leaf()
+        if leaf.name == "cgroups":
+            placed = any(CGROUP_PLACEHOLDER in path for path in leaf.cgroups)
+            return (bool(leaf.cgroups) and not placed) or bool(self.pages_of_interest())
+        return leaf.name != "pidlist" or bool(leaf.pids)
+
+    def pages_of_interest(self) -> str:
+        """The directory whose files say which pages may move, and by their names whose they are."""
+        match self.policy:
+            case DemoteIdleConfig(pages_of_interest_directory=directory):
+                return directory
+            case _:
+                return ""
+
+    def asks_a_program(self) -> bool:
+        """Whether a forecaster's answer is waited for."""
+        found = self.policy.forecaster if isinstance(self.policy, HeatConfig) else None
+        return found is not None and found.has("stdio")
 
     def idle_after_ms(self) -> int:
         """From when on memory counts as idle in reports."""

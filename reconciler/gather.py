@@ -71,14 +71,16 @@ def look(
 
 def features_of(places: Places, boot_id: str) -> Features:
     """As the daemon of this state directory sees them: its kdamonds are not somebody else's."""
-    return probe.features(places.tree, own_kdamonds=Record(places.state_dir, boot_id).load().made)
+    return probe.features(places.tree, Record(places.state_dir, boot_id).load().ours)
 
 
 def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workload, ...]:
     """The `workloads:` entries, one for each cgroup that matches now; one without a match is silent."""
     result: list[Workload] = []
     for entry in table.workloads:
-        matches = cgroup.expand(tree, mount, entry.cgroup) if mount else ()
+        matches: tuple[str, ...] = () if entry.cgroup else ("",)
+        if mount and entry.cgroup:
+            matches = cgroup.expand(tree, mount, entry.cgroup)
         for path in matches:
             several = len(matches) > 1
             result.append(

@@ -1,7 +1,8 @@
 """Workload records: the one interface between `ebbtide nri`, which writes them, and the daemon, which reads them.
 
 A record is a JSON document (schema/workload.schema.json). People write records, too, in JSON or YAML: a name, a cgroup
-or process ids, and a class. Such a record has no boot id, so it survives reboots, and it *names* what it manages.
+or process ids, and a class. Such a record has no boot id, so it survives reboots, and it *names* what it manages. One
+with a class alone leaves it to the class's pidwatcher (proc, say) to find processes; desired.py says if it cannot.
 """
 
 import contextlib
@@ -108,8 +109,8 @@ def _workload(record: object, where: str) -> Workload:
     given["id"] = _id(record.get("id", record.get("name")), "/id")
     workload = Workload(**given, source=where)  # type: ignore[arg-type] # each reader gives its field's own type
     workload = dataclasses.replace(workload, named=not workload.writer)
-    if workload.named and not (workload.cgroup or workload.pids):
-        raise _Wrong("", "neither a cgroup nor pids: there is nothing to manage")
+    if workload.named and not (workload.cgroup or workload.pids or workload.class_name):
+        raise _Wrong("", "neither a cgroup nor pids, nor a class that could find processes: there is nothing to manage")
     return workload
 
 

@@ -76,7 +76,8 @@ def _setting(setting: Setting) -> str:
 
 def _workload(workload: StaticWorkload) -> Iterator[Line]:
     yield Line(text=f"- name: {_scalar(workload.name)}", origin=workload.origin)
-    yield Line(text=f"  cgroup: {_scalar(workload.cgroup)}")
+    if workload.cgroup:
+        yield Line(text=f"  cgroup: {_scalar(workload.cgroup)}")
     yield Line(text=f"  class: {_scalar(workload.class_name)}")
 
 

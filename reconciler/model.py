@@ -113,7 +113,7 @@ class StaticWorkload:
     """An entry of `workloads:`: something without NRI, for example a systemd slice."""
 
     name: str
-    cgroup: str  # path or glob below the cgroup v2 mount
+    cgroup: str  # path or glob below the cgroup v2 mount; "" = whom the class's pidwatcher finds
     class_name: str
     origin: Origin
 
@@ -255,6 +255,11 @@ class EngineTask:
     pids: tuple[int, ...] = ()
     brakes: BrakeLimits = BrakeLimits()
     named: bool = False  # the never-managed list does not apply: it was named
+
+    def waits(self) -> bool:
+        """Whether its loop waits in between: for DAMON's next interval, or for a forecaster's answer."""
+        by_damon = self.tracker == "damon" or (self.tracker == "multi" and self.config.tracker.has("damon"))
+        return by_damon or self.config.asks_a_program()
 
     def fingerprint(self) -> str:
         """The same in every process for equal tasks, and short: for reports."""

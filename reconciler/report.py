@@ -28,6 +28,11 @@ class AgeBin:
     age_ms: int  # at least
     anon_pages: int
     file_pages: int
+    page_bytes: int = 4096
+
+    @property
+    def size_bytes(self) -> int:
+        return (self.anon_pages + self.file_pages) * self.page_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ class Choice:
 _NOWHERE = "tracker mglru knows how much memory was used when, but not where: it can only measure, with policy age"
 _NOTHING = "tracker stub tracks nothing, and this policy goes by what was accessed"
 _AGELESS = "tracker finder looks at no accesses: going by age, all memory would be idle, or none"
-_MARKS = "policy demote-idle goes by the idle marks of pages, which tracker idlepage sets and other trackers disturb"
+_MARKS = "policy demote-idle goes by the idle marks of pages, which tracker idlepage alone sets and reads"
 _KERNEL = "policy damos is carried out by DAMON itself, so its tracker is damon"
 # What cannot be, and why: everything else works. "age" is the age policy that moves something.
 _UNFIT: Mapping[str, Mapping[str, str]] = {
@@ -42,7 +42,7 @@ _UNFIT: Mapping[str, Mapping[str, str]] = {
     "age, measuring": {"stub": _NOTHING},
     "heat": {"mglru": _NOWHERE, "stub": _NOTHING},
     "ratio": {"mglru": _NOWHERE, "stub": _NOTHING},
-    "demote-idle": dict.fromkeys({*NEEDS, "multi"} - {"idlepage"}, _MARKS),
+    "demote-idle": dict.fromkeys({*NEEDS, "multi", "stub"} - {"idlepage"}, _MARKS),
     "avoid-oom": {},
     "damos": dict.fromkeys({*NEEDS, "multi", "stub"} - {"damon"}, _KERNEL),
     "stub": {},
@@ -138,9 +138,10 @@ def _lacking(config: EngineConfig, features: Features) -> tuple[str, ...]:
 def _consented(tracker: TrackerConfig, features: Features) -> Features:
     """DAMON that somebody else has may be used if the class says so: his kdamonds by name, DAMON_STAT by pausing it."""
     attributes = [each.damon for each in _parts(tracker)]
-    named = any(each.kdamonds for each in attributes)
-    paused = features.works("damon-stat") and any(each.pause_damon_stat for each in attributes)
-    if not (named or paused) or not features.works("damon-sysfs"):
+    named, stat = any(each.kdamonds for each in attributes), features.works("damon-stat")
+    paused = any(each.pause_damon_stat for each in attributes)
+    allowed = paused if stat else named  # while DAMON_STAT runs, nobody's kdamonds can be used
+    if not allowed or not features.works("damon-sysfs"):
         return features
     return replace(features, features={**features.features, "damon": features.features["damon-sysfs"]})
 

@@ -5,6 +5,7 @@ the kernel, and the kernel lists its functions (/proc/kallsyms). What that canno
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from sysfs import damon
@@ -45,14 +46,22 @@ class Absent(Unsupported):
         return str(self.args[0])
 
 
-def looks(*, live: bool, own_kdamonds: int) -> Mapping[str, Callable[[Tree], str]]:
-    """By feature: what was seen, or a KernelError. `own_kdamonds` are those that are there because of Ebbtide."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ours:
+    """What is so because of Ebbtide, and must not make it change its mind."""
+
+    kdamonds: int = 0  # that it made
+    paused_stat: bool = False  # DAMON_STAT runs but for a class that lets us pause it: so it does for all others
+
+
+def looks(*, live: bool, ours: Ours) -> Mapping[str, Callable[[Tree], str]]:
+    """By feature: what was seen, or a KernelError."""
     read = _cached if live else _symbols
     signs = {name: _sign(name, read) for name in _SIGNS}
     return {
-        "damon": lambda tree: _damon(tree, own_kdamonds, read),
+        "damon": lambda tree: _damon(tree, ours, read),
         "damon-sysfs": lambda tree: _interface(tree, read),
-        "damon-stat": _stat,
+        "damon-stat": lambda tree: _stat(tree, ours),
         "damon-trace": _trace,
         **signs,
     }
@@ -81,19 +90,22 @@ def _interface(tree: Tree, read: Callable[[str], bytes]) -> str:
     return "the sysfs interface is there"
 
 
-def _damon(tree: Tree, own: int, read: Callable[[str], bytes]) -> str:
+def _damon(tree: Tree, ours: Ours, read: Callable[[str], bytes]) -> str:
     _interface(tree, read)
-    count = int(tree.read(KDAMONDS))
-    foreign = list(damon.exclusive(tree))
-    if count and count != own:
+    count = int(tree.read(f"{ADMIN}/nr_kdamonds"))
+    foreign = [*damon.exclusive(tree), *(["damon_stat, which a class lets us pause"] if ours.paused_stat else [])]
+    if count and count != ours.kdamonds:
         foreign.append(f"{count} kdamond{'s' if count > 1 else ''} made through sysfs")
     if foreign:
         raise Absent(f"used by somebody else: {', '.join(foreign)}")
     return "present, we use it" if count else "present, nobody uses it"
 
 
-def _stat(tree: Tree) -> str:
-    if tree.read(STAT).strip() != "Y":
+def _stat(tree: Tree, ours: Ours) -> str:
+    on = tree.read(STAT).strip() == "Y"
+    if ours.paused_stat and not on:
+        return "paused for a class that lets us (pausedamonstat: true); it runs again at the end"
+    if not on:
         raise Absent(f"{STAT}: off")
     return "on: it wants DAMON for itself alone; a class may let us pause it (pausedamonstat: true)"
 

@@ -21,6 +21,9 @@ BITMAP, FLAGS = "/sys/kernel/mm/page_idle/bitmap", "/proc/kpageflags"
 _LRU, _TAIL = np.uint64(1 << 5), np.uint64(1 << 16)
 _SMALL_BLOCK = 16  # pages; folios are naturally aligned, and most are no longer than this
 _AT_ONCE = 1 << 15  # pages whose flags are held at a time while heads are looked for
+# Where memory does not end with a whole word of the bitmap, the kernel takes marks for the last pages but never shows
+# them: nobody can say that they were accessed.
+_UNKNOWN, _NOTHING = np.uint64(2**64 - 1), np.uint64(0)
 _GAP = 8  # unwanted words that are cheaper to read than another system call
 
 Pages = NDArray[np.uint64]
@@ -79,7 +82,7 @@ class PageIdle:
     def _idle(self, pages: Pages) -> NDArray[np.bool_]:
         words = pages >> np.uint64(6)
         bits = np.uint64(1) << (pages & np.uint64(63))
-        idle: NDArray[np.bool_] = (self._gather(self._bitmap.fileno(), words) & bits) != 0
+        idle: NDArray[np.bool_] = (self._gather(self._bitmap.fileno(), words, beyond=_UNKNOWN) & bits) != 0
         return idle
 
     def _heads(self, pages: Pages) -> tuple[Pages, NDArray[np.bool_]]:
@@ -97,8 +100,7 @@ class PageIdle:
         heads, flags = pages[nearest], flags[nearest]
         for size in (_SMALL_BLOCK, self._block):
             missing = np.flatnonzero(~found)
-            for at in range(0, len(missing), _AT_ONCE // size):
-                some = missing[at : at + _AT_ONCE // size]
+            for some in _by_blocks(missing, pages, size):
                 heads[some], flags[some] = self._within_blocks(pages[some], size)
             found[missing] = (flags[missing] & _TAIL) == 0
         return heads, flags
@@ -112,10 +114,10 @@ class PageIdle:
         head = _before(flags)[row, column]
         return blocks[row] * np.uint64(size) + head.astype(np.uint64), flags[row, head]
 
-    def _gather(self, descriptor: int, words: Pages) -> Pages:
-        """The 64-bit words with these indexes, read in runs; what lies beyond the end of memory reads as 0."""
+    def _gather(self, descriptor: int, words: Pages, beyond: np.uint64 = _NOTHING) -> Pages:
+        """The 64-bit words with these indexes, read in runs; `beyond` is what lies beyond the end of the file."""
         wanted, back = np.unique(words, return_inverse=True)
-        values = np.zeros(len(wanted), np.uint64)
+        values = np.full(len(wanted), beyond, np.uint64)
         for first, last in _together(wanted, _GAP):
             start = int(wanted[first])
             data = np.frombuffer(_read(descriptor, (int(wanted[last - 1]) - start + 1) * 8, start * 8), np.uint64)
@@ -143,6 +145,15 @@ def mark_one(tree: Tree, frame: int) -> None:
 def _word_at(frame: int) -> int:
     """The offset of a frame's word in the bitmap."""
     return frame >> 6 << 3
+
+
+def _by_blocks(index: NDArray[np.intp], pages: Pages, size: int) -> list[NDArray[np.intp]]:
+    """Sorted pages in groups of so many blocks that their flags are not too many; a block is in one group only."""
+    if not len(index):
+        return []
+    _, block = np.unique(pages[index] // np.uint64(size), return_inverse=True)
+    group = block // (_AT_ONCE // size)
+    return np.split(index, np.flatnonzero(np.diff(group)) + 1)
 
 
 def _before(flags: Pages) -> NDArray[np.intp]:
@@ -184,8 +195,7 @@ def _read(descriptor: int, size: int, offset: int) -> bytes:
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:
     try:
-        while data:
-            written = os.pwrite(descriptor, data, offset)
+        while data and (written := os.pwrite(descriptor, data, offset)):  # 0: it took the last word, which is not whole
             data, offset = data[written:], offset + written
     except OSError as error:
         raise errors.of(error, BITMAP) from error

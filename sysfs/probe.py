@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 from reconciler.model import Feature, Features
 from sysfs import boot, cgroup, damon_probe, numa, pressure, swap, trial
+from sysfs.damon_probe import Ours
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
@@ -40,15 +41,16 @@ HINTS: Mapping[str, str] = {
     "zswap": "echo Y > /sys/module/zswap/parameters/enabled (needs CONFIG_ZSWAP=y), with a swap device behind it",
     "zram": "modprobe zram",
 }
+NOTHING_OURS = Ours()
 _tried: dict[str, tuple[Feature, int]] = {}  # of this process: neither kernel nor privileges change while it runs
 
 
-def features(tree: Tree, *, own_kdamonds: int = 0) -> Features:
-    """Cheap enough for every half minute: what cannot change is tried once. `own_kdamonds` are there because of us."""
+def features(tree: Tree, ours: Ours = NOTHING_OURS) -> Features:
+    """Cheap enough for every half minute: what cannot change is tried once."""
     if not is_live(tree) and tree.exists(RECORDED):
         return _recorded(tree)
     mount = cgroup.mount(tree)
-    looks = {**_LOOKS, **damon_probe.looks(live=is_live(tree), own_kdamonds=own_kdamonds)}
+    looks = {**_LOOKS, **damon_probe.looks(live=is_live(tree), ours=ours)}
     found = [_seen(name, lambda look=look: look(tree)) for name, look in looks.items()]  # type: ignore[misc]
     found += [_tried_once(tree, name) if is_live(tree) else _from_files(tree, name) for name in trial.TRIALS]
     knobs = cgroup.knob_names(tree, mount) if mount else frozenset()

@@ -1,7 +1,8 @@
 """What `ps` and `pidof` show of this very process: its name, and the words that it was started with (proc(5)).
 
-The kernel reads the words from the process's own memory, where exec put them; they are overwritten in place, and no
-longer than they were. `pidof` of Debian and Fedora looks at the first word, others look at the name.
+The kernel reads the words from the process's own memory, where exec put them; they are overwritten in place, and cut
+where there is no more room. A script that is started by its #! line has its interpreter's words in front of its own.
+`pidof` of Debian and Fedora looks at the first word, others look at the name.
 """
 
 import ctypes
@@ -23,5 +24,6 @@ def show(words: Sequence[str]) -> None:
         tail = Tree().read("/proc/self/stat").rpartition(")")[2].split()
         begin, end = (int(tail[field - 2]) for field in _ARGUMENTS)
         text = b"".join(os.fsencode(word) + b"\0" for word in words)
-        if 0 < begin < end and len(text) <= end - begin:
-            ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
+        room = end - begin - 1  # the last byte stays 0, or the kernel reads on behind it
+        if begin > 0 and room > 0:
+            ctypes.memmove(begin, text[:room].ljust(room, b"\0") + b"\0", room + 1)

@@ -6,7 +6,6 @@ from typing import Any
 from reconciler.cli import options, published, render, select
 from reconciler.cli.failure import Exit, Failure
 
-PAGE_BYTES = 4096  # MGLRU's table counts in these on every machine
 TIMES = "0,5s,30s,2m,10m,1h,0"
 
 
@@ -33,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if common.json:
         render.show_document(document)
     else:
-        render.show([*table.text().splitlines(), *table.amount_lines(PAGE_BYTES)])
+        render.show([*table.text().splitlines(), *table.amount_lines()])
     return Exit.FINE
 
 

@@ -13,6 +13,7 @@ from reconciler.doctor import Diagnosis, Verdict
 from reconciler.engine.kdamond_record import Record
 from reconciler.model import Severity
 from sysfs import boot, capture
+from sysfs.damon_probe import Ours
 from sysfs.tree import Tree
 
 _WORDS = {"yes": render.GREEN, "no": render.RED, "on": render.GREEN, "off": render.RED, "unknown": render.YELLOW}
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     with capture.replay(common.root) as tree:
         if args.capture:
             _save(tree, args.capture)
-        found = doctor.examine(tree, _lookalikes(common), own_kdamonds=_own_kdamonds(tree, common))
+        found = doctor.examine(tree, _lookalikes(common), _ours(tree, common))
     if common.json:
         render.show_document(document(found))
     else:
@@ -48,12 +49,12 @@ def _save(tree: Tree, file: str) -> None:
         raise Failure(file, f"cannot be written ({error.strerror})", hint=hint) from error
 
 
-def _own_kdamonds(tree: Tree, common: options.Options) -> int:
-    """How many there are because of the daemon of this state directory."""
+def _ours(tree: Tree, common: options.Options) -> Ours:
+    """What the daemon of this state directory does with DAMON."""
     try:
-        return Record(common.state_dir, boot.boot_id(tree)).load().made
+        return Record(common.state_dir, boot.boot_id(tree)).load().ours
     except OSError:  # no state directory that we may read, or a tree without a boot
-        return 0
+        return Ours()
 
 
 def _lookalikes(common: options.Options) -> tuple[str, ...]:

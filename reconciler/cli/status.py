@@ -10,7 +10,7 @@ from reconciler.cli.published import Standing
 from reconciler.cli.render import Column, Page
 from reconciler.model import Severity
 from reconciler.quantities import human_bytes
-from reconciler.report import Report, WorkloadReport
+from reconciler.report import EngineReport, Report, WorkloadReport
 
 COLUMNS = (
     Column(title="WORKLOAD", shrinks=True),
@@ -21,9 +21,12 @@ COLUMNS = (
     Column(title="IDLE", right=True),
     Column(title="OUT", right=True),
     Column(title="BACK", right=True),
+    Column(title="MOVED", right=True),
     Column(title="TRACKER"),
     Column(title="REASON", shrinks=True, colors={"brake": render.YELLOW, "error": render.RED}),
 )
+_MOVED = [column.title for column in COLUMNS].index("MOVED")  # shown where memory moves between nodes
+_AGES_S = (0, 5, 30, 120, 600, 3600)  # as the rows of `ebbtide accessed`
 WRONG = {"drift", "held"}
 
 
@@ -66,7 +69,10 @@ def lines(standing: Standing, page: Page) -> list[str]:
     report = standing.report
     result = _heading(standing, page) if page.legend else []
     if report.workloads:
-        result += ["", *render.table(page, COLUMNS, [_row(workload) for workload in report.workloads])]
+        result += ["", *_table(page, report.workloads)]
+    memory = [f"memory: {each.name}: {said}" for each in report.workloads if (said := _memory(each))]
+    if memory and page.legend:
+        result += ["", *memory]
     noted = [f"{workload.name}: {note}" for workload in report.workloads for note in _notes(workload)]
     if noted and page.legend:
         result += ["", *(f"note: {note}" for note in noted)]
@@ -92,16 +98,45 @@ def _summary(report: Report) -> str:
     return f"{count} workload{'' if count == 1 else 's'}"
 
 
+def _table(page: Page, workloads: Sequence[WorkloadReport]) -> list[str]:
+    hidden = set() if any(each.engine and each.engine.moved_bytes for each in workloads) else {_MOVED}
+    rows = [[cell for at, cell in enumerate(_row(each)) if at not in hidden] for each in workloads]
+    return render.table(page, [column for at, column in enumerate(COLUMNS) if at not in hidden], rows)
+
+
+def _memory(workload: WorkloadReport) -> str:
+    """Where its memory is, and how much of it was used when: what has no column."""
+    engine = workload.engine
+    if engine is None:
+        return ""
+    nodes = [f"{human_bytes(size)} on node {node}" for node, size in sorted(engine.node_bytes.items(), key=_number)]
+    back = [f"{human_bytes(engine.brought_back_bytes)} brought back from swap"] if engine.brought_back_bytes else []
+    return "; ".join(filter(None, [", ".join(nodes), *back, _by_age(engine)]))
+
+
+def _number(pair: tuple[str, int]) -> int:
+    return int(pair[0])
+
+
+def _by_age(engine: EngineReport) -> str:
+    """MGLRU's amounts: exact to the page, where regions of addresses are not."""
+    sums = dict.fromkeys(_AGES_S, 0)
+    for each in engine.amounts:
+        sums[max(age for age in _AGES_S if age * 1000 <= each.age_ms)] += each.size_bytes
+    found = [f"{human_bytes(size)} {age} s" for age, size in sums.items() if size]
+    return f"unused for at least (MGLRU): {', '.join(found)}" if found else ""
+
+
 def _row(workload: WorkloadReport) -> list[str]:
     engine = workload.engine
     sizes = [workload.usage_bytes, workload.swap_bytes] if workload.cgroup else []
-    figures = [engine.idle_bytes, engine.paged_out_bytes, engine.came_back_bytes] if engine else []
+    figures = [engine.idle_bytes, engine.paged_out_bytes, engine.came_back_bytes, engine.moved_bytes] if engine else []
     return [
         workload.name,
         workload.class_name,
         workload.state,
         *([human_bytes(size) for size in sizes] or ["-"] * 2),
-        *([human_bytes(figure) for figure in figures] or ["-"] * 3),
+        *([human_bytes(figure) for figure in figures] or ["-"] * 4),
         engine.tracker if engine else "-",
         _reason(workload),
     ]

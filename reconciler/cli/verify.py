@@ -78,13 +78,15 @@ def differences(looked: Looked, wanted: DesiredWorkload) -> Iterator[Difference]
             yield _difference(wanted, knob, now, value)
     running = looked.look.observed.engines.get(wanted.workload.id)
     if running != wanted.engine:
-        yield _difference(
-            wanted, "engine", _loop(running), f"age by {wanted.engine.tracker}" if wanted.engine else "none"
-        )
+        yield _difference(wanted, "engine", _loop(running), _by_tracker(wanted.engine) if wanted.engine else "none")
 
 
 def _loop(running: EngineTask | None) -> str:
-    return f"age by {running.tracker}, configured otherwise" if running else "not running"
+    return f"{_by_tracker(running)}, configured otherwise" if running else "not running"
+
+
+def _by_tracker(task: EngineTask) -> str:
+    return f"{task.config.policy_name} by {task.tracker}"
 
 
 def expected(wanted: DesiredWorkload, seen: ObservedWorkload, known: Known) -> bool:

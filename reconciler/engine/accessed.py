@@ -41,17 +41,18 @@ class AccessedTable:
     tracker: str = ""
     amounts: tuple[AgeBin, ...] = ()  # how much memory is how old, from MGLRU: without addresses, and page-exact
 
-    def amount_lines(self, page_size: int) -> list[str]:
+    def amount_lines(self) -> list[str]:
         """A table of its own, youngest first: cgroups and nodes added up where they are equally old."""
         sums: dict[int, list[int]] = {}
         for each in self.amounts:
-            row = sums.setdefault(each.age_ms, [0, 0])
+            row = sums.setdefault(each.age_ms, [0, 0, 0])
             row[0] += each.anon_pages
             row[1] += each.file_pages
+            row[2] += each.size_bytes
         head = "lastaccs>=[s]  anon[pages]  file[pages]   mem[G]"
         rows = [
-            f"{age / 1000:13.3f} {anon:12d} {file:12d} {(anon + file) * page_size / (1 << 30):8.3f}"
-            for age, (anon, file) in sorted(sums.items())
+            f"{age / 1000:13.3f} {anon:12d} {file:12d} {size / (1 << 30):8.3f}"
+            for age, (anon, file, size) in sorted(sums.items())
         ]
         return ["table: amounts of memory by time since last access (MGLRU)", head, *rows] if rows else []
 

@@ -1,11 +1,14 @@
 """What routines may ask of the engine in memtierd's words, and who answers."""
 
-import shlex
 from typing import Protocol
 
 
 class Asked(Protocol):
     """What is asked about: one workload's loop, or all of them."""
+
+    @property
+    def workload(self) -> str:
+        """Its id, "" for all of them."""
 
     def dump_policy(self, words: tuple[str, ...]) -> str: ...
 
@@ -13,8 +16,8 @@ class Asked(Protocol):
 
 
 class Console(Protocol):
-    def run(self, command: str | tuple[str, ...]) -> str:
-        """Do what a line of the prompt, or its words, say; the lines that it prints. ValueError says what is wrong.
+    def run(self, words: tuple[str, ...]) -> str:
+        """Do what the words of a prompt's line say; the lines that it prints. ValueError says what is wrong.
 
         Called from threads of routines, and may take as long as it likes.
         """
@@ -22,13 +25,12 @@ class Console(Protocol):
 
 
 class Answers:
-    """The commands that every class may use: policy -dump and stats."""
+    """What needs nothing but the engine: policy -dump and stats."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
 
-    def run(self, command: str | tuple[str, ...]) -> str:
-        words = tuple(shlex.split(command)) if isinstance(command, str) else command
+    def run(self, words: tuple[str, ...]) -> str:
         match words:
             case ("policy", "-dump", *rest):
                 return self._asked.dump_policy(tuple(rest)) + "\n"

@@ -122,6 +122,8 @@ class Engine:
         session = Session(task, self._around)
         with self._lock:
             self._sessions[task.workload] = session
+            waiting = sum(each.task.waits() for each in self._sessions.values())
+        self.scheduler.widen(waiting)
         self.scheduler.add(task.workload, session.run)
 
     def stop(self, workload: str) -> None:
@@ -209,6 +211,8 @@ class Engine:
         """The answer to the prompt's `stats WORDS`, of every workload."""
         books = Books([session.book for _, session in self._all()])
         return stats.answer(words, books, self.page_size, self._around.clock())
+
+    workload = ""  # the answers are about all
 
     def dump_policy(self, words: tuple[str, ...]) -> str:
         return "\n".join(f"workload: {workload}\n{session.dump_policy(words)}" for workload, session in self._all())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.files import write_atomically
+from sysfs.damon_probe import Ours
 
 VERSION = 1
 NAME = "kdamonds.json"
@@ -32,6 +33,10 @@ class Loan:
     inode: int = 0
     paused_stat: bool = False
     borrowed: tuple[Borrowed, ...] = ()
+
+    @property
+    def ours(self) -> Ours:
+        return Ours(kdamonds=self.made, paused_stat=self.paused_stat)
 
 
 NOTHING = Loan()

@@ -23,6 +23,7 @@ from reconciler.engine.kdamond_targets import Attributes
 from reconciler.model import Identity
 from sysfs import damon_trace
 from sysfs.damon import ADMIN, Damon, Stats
+from sysfs.damon_probe import Ours
 from sysfs.damon_scheme import Abilities, Scheme, Spans
 from sysfs.errors import Busy, Gone, KernelError, Refused
 from sysfs.tree import Tree
@@ -124,9 +125,9 @@ class Kdamonds:
                 kdamond.users.clear()
 
     @property
-    def made(self) -> int:
-        """How many kdamonds there are because of us."""
-        return self._loan.made
+    def ours(self) -> Ours:
+        """What is so because of us."""
+        return self._loan.ours
 
     # -- users -------------------------------------------------------------------------------------------------------
 

@@ -190,11 +190,11 @@ class Moving:
     # -- where memory is ---------------------------------------------------------------------------------------------
 
     def _seat(self, known: Process, nodes: Sequence[NodeRoom]) -> Seat:
-        located = self._located.get(known.pid)
+        located, mine = self._located.get(known.pid), known.regions  # once: a scan may replace them meanwhile
         return Seat(
-            regions=known.regions,
+            regions=mine,
             looked=known.looked,
-            on_node=located.of(known.regions, [node.number for node in nodes]) if located is not None else None,
+            on_node=located.of(mine, [node.number for node in nodes]) if located is not None else None,
             allowed=self._allowed.get(known.pid, frozenset()),
             oom_score=self._scores.get(known.pid, 0),
             idle=known.idle,
@@ -211,9 +211,7 @@ class Moving:
             case DemoteIdleConfig(pages_of_interest_directory=directory) if directory:
                 self._interest = pages_of_interest.read(directory, self._around.features.page_size)
         if self.policy.locates:
-            begin = self._around.cpu_clock()
             self._located = self._locate(members, nodes)
-            self._around.budget.spend(self._around.cpu_clock() - begin)
 
     def _of_each(self, members: Members, read: Callable[[Tree, int], _T]) -> dict[int, _T]:
         found: dict[int, _T] = {}

@@ -60,6 +60,14 @@ def read(directory: str, page_size: int) -> Interest:
         os.close(folder)
 
 
+def pids(directory: str) -> frozenset[int]:
+    """Whom files are about, by their names; nobody if there is no such directory (yet), which `read` notes."""
+    try:
+        return frozenset(int(name.removesuffix(".vab")) for name in _named(directory)[:MOST_FILES])
+    except OSError:
+        return frozenset()
+
+
 def parse(data: bytes, page_size: int) -> Ranges:
     """Whole pages that the pairs touch, sorted and disjoint; pairs that are no range are left out."""
     start, end = np.frombuffer(data, "<u8").astype(np.uint64).reshape(-1, 2).T
@@ -82,7 +90,7 @@ def _locked(folder: int) -> Iterator[None]:
 
 def _read_all(folder: int, directory: str, page_size: int) -> Interest:
     ranges, ignored = dict[int, Ranges](), list[str]()
-    names = sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))
+    names = _named(folder)
     for name in names[:MOST_FILES]:
         try:
             ranges[int(name.removesuffix(".vab"))] = parse(_data(folder, name), page_size)
@@ -92,6 +100,10 @@ def _read_all(folder: int, directory: str, page_size: int) -> Interest:
         ignored.insert(0, f"{directory}: only {MOST_FILES} of {len(names)} files are read")
     more = [f"and {len(ignored) - _MOST_NAMED} more files are ignored"] if len(ignored) > _MOST_NAMED else []
     return Interest(ranges=ranges, notes=(*ignored[:_MOST_NAMED], *more))
+
+
+def _named(folder: int | str) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if _NAME.fullmatch(name))
 
 
 def _data(folder: int, name: str) -> bytes:

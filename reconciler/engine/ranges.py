@@ -1,5 +1,7 @@
 """Address ranges as two columns, starts and ends: sorted, half-open, without overlaps."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,11 @@ Ranges = tuple[Addresses, Addresses]
 
 def none() -> Ranges:
     return np.empty(0, np.uint64), np.empty(0, np.uint64)
+
+
+def columns(spans: Sequence[tuple[int, int]]) -> Ranges:
+    table = np.array(spans, np.uint64).reshape(-1, 2)
+    return table[:, 0].copy(), table[:, 1].copy()
 
 
 def size(ranges: Ranges) -> int:
@@ -43,6 +50,21 @@ def after(ranges: Ranges, address: int) -> Ranges:
     start, end = ranges
     rest = end > np.uint64(address)
     return np.maximum(start[rest], np.uint64(address)), end[rest]
+
+
+def split(ranges: Ranges, length: int) -> Ranges:
+    """Cut into pieces of at most so many bytes, each range from its own start."""
+    start, end = ranges
+    number = -(-(end - start).astype(np.int64) // length)
+    piece, mine = pairs(np.zeros(len(start), np.int64), number)
+    low = start[piece] + mine.astype(np.uint64) * np.uint64(length)
+    return low, np.minimum(low + np.uint64(length), end[piece])
+
+
+def at_least(ranges: Ranges, length: int) -> Ranges:
+    """Without ranges of fewer bytes."""
+    long = (ranges[1] - ranges[0]) >= np.uint64(length)
+    return ranges[0][long], ranges[1][long]
 
 
 def of_pages(addresses: Addresses, page_size: int) -> Ranges:

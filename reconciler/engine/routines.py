@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from reconciler import logfmt
-from reconciler.engine import pipeline, stamps
+from reconciler.engine import stamps
 from reconciler.engine.console import Console
 from reconciler.engine.errands import Errands
 from reconciler.engine.ticker import Ticker
 from reconciler.engineconfig import MIB, Command, RoutineConfig
 from reconciler.errand import Errand
+from reconciler.memtierd import line
 
 _log = logging.getLogger("ebbtide.engine")
 
@@ -153,9 +154,9 @@ class Routine:
             case "memtier":
                 return Outcome(status=0, text=self._stage.console.run(command.words))
             case "memtier-prompt" if len(command.words) == 1:
-                line, shell = pipeline.split(command.words[0])
-                text = self._stage.console.run(line) if line else ""
-                return self._execute(("sh", "-c", shell), text) if shell else Outcome(status=0, text=text)
+                split = line.split(command.words[0])
+                text = self._stage.console.run(split.words) if split.words else ""
+                return self._execute(("sh", "-c", split.pipe), text) if split.pipe else Outcome(status=0, text=text)
             case "memtier-prompt":
                 raise ValueError(f"memtier-prompt wants one line, not {len(command.words)} words")
             case _:

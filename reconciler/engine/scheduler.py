@@ -14,6 +14,7 @@ Run = Callable[[], float]  # returns the next deadline, on the scheduler's clock
 Died = Callable[[str, BaseException], None]
 
 _LONGEST_WAIT_S = 60.0
+_MOST_WAITING = 30
 
 
 @dataclass(slots=True, eq=False)
@@ -35,10 +36,23 @@ class Scheduler:
         self._numbers = count(1)  # equal deadlines: first come, first served
         self._changed = threading.Condition()
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True) for number in range(workers)
-        ]
-        for thread in self._threads:
+        self._least = workers
+        self._threads: list[threading.Thread] = []
+        self.widen(0)
+
+    def widen(self, waiting: int) -> None:
+        """Have a thread more for each of so many jobs that wait for somebody else; idle threads cost next to nothing.
+
+        Without threads of its own it gets none.
+        """
+        with self._changed:
+            wanted = self._least + min(waiting, _MOST_WAITING) if self._least and not self._closed else 0
+            new = [
+                threading.Thread(target=self._work, name=f"engine-{number}", daemon=True)
+                for number in range(len(self._threads), wanted)
+            ]
+            self._threads += new
+        for thread in new:
             thread.start()
 
     def add(self, key: str, run: Run) -> None:

@@ -6,7 +6,7 @@ read: columns and counters are replaced as wholes, and a report sums up what is 
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +25,7 @@ from reconciler.engine.surroundings import Surroundings
 from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.beside import Beside
 from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES, Means, Tracker
-from reconciler.engineconfig import DemoteIdleConfig
+from reconciler.engineconfig import AvoidOomConfig, DemoteIdleConfig
 from reconciler.model import EngineTask
 from reconciler.report import AgeBin, EngineReport
 from sysfs.errors import Gone, KernelError
@@ -36,6 +36,7 @@ NEVER = float("inf")
 _STUCK_TRIES = 4  # fewer happen to pages that are just being written out
 _LONG_RUN_S = 30.0
 _CALM_S = 0.2  # between two watches, however often a bell rings
+_SHORTEST_WAIT_S = 0.01
 _LONGEST_WAIT_S = 2.0  # then the budget is asked again: it may have been raised
 
 _log = logging.getLogger("ebbtide.engine")
@@ -49,6 +50,8 @@ class Session:
         self._watching = Ticker(_seconds(config.watcher.interval_ms), now)
         self._scanning = _later(config.tracker.scan_interval_ms, now)
         self._deciding = _later(config.policy.interval_ms, now)
+        self._tickers = self._watching, self._scanning, self._deciding
+        self._stays_alive = isinstance(config.policy, AvoidOomConfig)  # its decisions cannot wait
         self._watched = float("-inf")
         self._move_at = NEVER
         size, scan = around.features.page_size, around.features.works("pagemap-scan")
@@ -77,15 +80,16 @@ class Session:
 
     def report(self) -> EngineReport:
         known = list(dict(self._members.known).values())
-        size = self.page_size
-        idle = [age.idle(each.regions, each.looked, self.task.config.idle_after_ms()) for each in known]
-        data = [regions.data_pages(each.regions) for each in known]
+        columns = [(each.regions, each.looked) for each in known]  # once: a scan may replace them meanwhile
+        size, after_ms = self.page_size, self.task.config.idle_after_ms()
+        idle = [age.idle(mine, looked, after_ms) for mine, looked in columns]
+        data = [regions.data_pages(mine) for mine, _ in columns]
         return EngineReport(
             tracker=self.task.tracker,
             policy=self.task.config.policy_name,
             task=self.task.fingerprint(),
             processes=len(known),
-            regions=sum(len(each.regions) for each in known),
+            regions=sum(len(mine) for mine, _ in columns),
             scans=self._scans,
             scan_seconds=round(self._scan_seconds, 6),
             tracked_bytes=sum(int(pages.sum()) for pages in data) * size,
@@ -101,6 +105,10 @@ class Session:
             notes=self._notes(known),
             amounts=self._amounts,
         )
+
+    @property
+    def workload(self) -> str:
+        return self.task.workload
 
     def dump_policy(self, words: tuple[str, ...]) -> str:
         """The answer to the prompt's `policy -dump WORDS`."""
@@ -167,19 +175,33 @@ class Session:
 
     def _run(self) -> float:
         now = self._around.clock()
-        if self._watching.take(now):
-            self._watch()
-        if now >= self._scanning.due:
-            self._scan_or_wait(now)
-        if self._deciding.take(now):
-            self._decide()
+        if now >= min(ticker.due for ticker in self._tickers):
+            self._work_or_wait(now)
         if self._move_at == NEVER and self._moving.pending():  # somebody added a task
             self._move_at = now
         if self._around.clock() >= self._move_at:
             self._move()
         self._routines.run(now)
-        tickers = (self._watching, self._scanning, self._deciding)
-        return min(self._move_at, self._routines.due(), *(ticker.due for ticker in tickers))
+        return min(self._move_at, self._routines.due(), *(ticker.due for ticker in self._tickers))
+
+    def _work_or_wait(self, now: float) -> None:
+        """All that is due, or nothing while the budget of CPU time is spent: so nothing starves beside the others."""
+        wait = 0.0 if self._stays_alive else self._around.budget.wait()
+        if wait > 0:
+            wait = min(max(wait, _SHORTEST_WAIT_S), _LONGEST_WAIT_S)
+            self._stretched += wait if now >= self._scanning.due else 0
+            for ticker in self._tickers:
+                ticker.due = max(ticker.due, now + wait)
+            return
+        for ticker, work in zip(self._tickers, (self._watch, self._scan, self._decide), strict=True):
+            if ticker.take(now):
+                self._charged(work)
+
+    def _charged(self, work: Callable[[], None]) -> None:
+        """At the cost of engine.cpupercent."""
+        begin = self._around.cpu_clock()
+        work()
+        self._around.budget.spend(self._around.cpu_clock() - begin)
 
     def _close_if_stopped(self) -> None:
         if self._stopped and self._busy.acquire(blocking=False):
@@ -247,23 +269,11 @@ class Session:
 
     def _begin(self, known: Process) -> None:
         """The first look at a process."""
-        begin = self._around.cpu_clock()
         known.figures = self._moving.book.figures(known.identity, self._around.clock())
         self._refresh(known)
         self._armed().begin(known)
-        self._around.budget.spend(self._around.cpu_clock() - begin)
 
     # -- what was used -----------------------------------------------------------------------------------------------
-
-    def _scan_or_wait(self, now: float) -> None:
-        if wait := min(self._around.budget.wait(), _LONGEST_WAIT_S):
-            self._scanning.due = now + wait
-            self._stretched += wait
-            return
-        self._scanning.take(now)
-        begin = self._around.cpu_clock()
-        self._scan()
-        self._around.budget.spend(self._around.cpu_clock() - begin)
 
     def _scan(self) -> None:
         tracker, begin = self._armed(), self._around.clock()
@@ -336,7 +346,8 @@ class Session:
         return self._members.trouble() or ("" if moved else self._moving.mover.trouble)
 
     def _notes(self, known: list[Process]) -> tuple[str, ...]:
-        notes = [self._tracker.note] if self._tracker is not None and self._tracker.note else []
+        tracker = self._tracker
+        notes = [tracker.note] if tracker is not None and tracker.note else []
         notes += self._members.notes()
         notes += self._moving.notes()
         notes += [f"accessed pages could not be marked: {self._unmarked}"] if self._unmarked else []
@@ -349,7 +360,9 @@ class Session:
             notes.append(f"scans were put off by {self._stretched:.0f} s in all to stay within engine.cpupercent")
         notes += self._routines.notes()
         notes += [self._around.bells.trouble] if self._members.follow() and self._around.bells.trouble else []
-        stuck = sum(int(each.regions["present"][each.regions["tries"] >= _STUCK_TRIES].sum()) for each in known)
+        stuck = sum(
+            int(mine["present"][mine["tries"] >= _STUCK_TRIES].sum()) for mine in (one.regions for one in known)
+        )
         if size := stuck * self.page_size >> 20:
             notes.append(f"{size} MiB do not leave: shared with other processes, locked, or dirty file pages")
         return tuple(notes)

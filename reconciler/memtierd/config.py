@@ -14,6 +14,7 @@ from reconciler import tracking
 from reconciler.documents import Document, step
 from reconciler.engineconfig import (
     AgeConfig,
+    DemoteIdleConfig,
     EngineConfig,
     MoverConfig,
     RoutineConfig,
@@ -132,7 +133,9 @@ def _check_fit(part: Part, config: EngineConfig) -> None:
 
 
 def _check_looks(part: Part, config: EngineConfig) -> None:
-    """Memory that is looked at too rarely would look idle."""
+    """Memory that is looked at too rarely would look idle, or too often; the policy means another time."""
+    if isinstance(config.policy, DemoteIdleConfig):
+        _check_marks(part, config)
     if not isinstance(config.policy, AgeConfig):
         return
     by_node = "idledurationms" if not part.gives("swapoutms") else "swapoutms"  # idlenumas: [-1]
@@ -145,6 +148,13 @@ def _check_looks(part: Part, config: EngineConfig) -> None:
             said += f" {config.tracker.scan_interval_ms} ms: memory in use would look idle"
             hint = "make it at least the tracker's scanintervalms, better twice that"
             part.say(part.spelled(key), said, hint, Severity.WARNING)
+
+
+def _check_marks(part: Part, config: EngineConfig) -> None:
+    looks, interval = config.tracker.scan_interval_ms, config.policy.interval_ms
+    if config.tracker.name in {"idlepage", "auto"} and looks != interval:
+        said = f"marks are looked at every {looks} ms, so pages move that were idle for so long, not for {interval} ms"
+        part.say("tracker", said, "leave the tracker's scanintervalms out: it is the policy's then", Severity.WARNING)
 
 
 def _mover(policy: Part) -> MoverConfig:

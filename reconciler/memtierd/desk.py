@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from reconciler.engine.ranges import Ranges
 from reconciler.engineconfig import EngineConfig, RoutineConfig, TrackerConfig, WatcherConfig
 from reconciler.memtierd.flags import Given
 from reconciler.memtierd.host import Host
-from reconciler.memtierd.ranges import Ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

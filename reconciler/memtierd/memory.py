@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reconciler.engine import processes
+from reconciler.engine import processes, ranges
 from reconciler.engine.processes import Surveyor
+from reconciler.engine.ranges import Ranges
 from reconciler.engine.regions import Addresses
-from reconciler.memtierd import ranges
+from reconciler.memtierd import rangetext
 from reconciler.memtierd.commands.command import Wrong
 from reconciler.memtierd.desk import Desk
-from reconciler.memtierd.ranges import Ranges
 from sysfs import maps, pagemap, process
 from sysfs.maps import Kind, Maps
 from sysfs.pagemap import Entries, Pagemap, Runs
@@ -64,7 +64,7 @@ def own(desk: Desk, pid: int) -> Ranges:
 
 def selected(desk: Desk, mine: Ranges, texts: tuple[str, ...]) -> Ranges:
     """The parts that -ranges names; ValueError for what is no range."""
-    return ranges.clip(mine, ranges.parse(texts, desk.page_size))
+    return ranges.within(mine, rangetext.parse(texts, desk.page_size))
 
 
 def runs(desk: Desk, pid: int, mine: Ranges) -> Runs:
@@ -77,7 +77,7 @@ def runs(desk: Desk, pid: int, mine: Ranges) -> Runs:
     found = surveyor.runs(known, lambda opened, start, end: opened.scan(start, end))
     if known.skipped_bytes:
         raise Wrong(f"{known.skipped_bytes >> 30} GiB of address space are too large for this kernel: use -ranges")
-    low, high = ranges.clip((found.start, found.end), mine)
+    low, high = ranges.within((found.start, found.end), mine)
     row = np.searchsorted(found.start, low, side="right") - 1
     return Runs(start=low, end=high, categories=found.categories[row])
 
@@ -98,7 +98,7 @@ def pages(desk: Desk, pid: int, mine: Ranges, which: Wanted) -> Ranges:
     """The pages that are as wanted. What was never touched is looked at only if that could be meant."""
     if which.places:
         found = [pair for place in which.places for pair in maps.section(desk.host.tree, pid, place)]
-        mine = ranges.clip(mine, ranges.columns(sorted(found)))
+        mine = ranges.within(mine, ranges.columns(sorted(found)))
     if which.having:
         held = runs(desk, pid, mine)
         mine = ranges.joined((held.start, held.end))
@@ -116,7 +116,7 @@ def entries_of(desk: Desk, pid: int, mine: Ranges) -> Iterator[tuple[int, Entrie
 
 def _matching(at: int, entries: Entries, which: Wanted, page_size: int) -> Ranges:
     mask = ((entries & which.having) == which.having) & ((entries & which.without) == 0)
-    return page_ranges(np.uint64(at) + np.flatnonzero(mask).astype(np.uint64) * np.uint64(page_size), page_size)
+    return ranges.of_pages(np.uint64(at) + np.flatnonzero(mask).astype(np.uint64) * np.uint64(page_size), page_size)
 
 
 def gathered(pieces: Iterable[Ranges]) -> Ranges:
@@ -133,11 +133,3 @@ def expanded(mine: Ranges, page_size: int) -> Iterator[Addresses]:
     start, end = ranges.split(mine, _AT_ONCE * page_size)
     for low, high in zip(start.tolist(), end.tolist(), strict=True):
         yield np.arange(low, high, page_size, dtype=np.uint64)
-
-
-def page_ranges(addresses: Addresses, page_size: int) -> Ranges:
-    """Sorted pages as ranges."""
-    if not len(addresses):
-        return addresses, addresses
-    edges = np.flatnonzero(np.diff(addresses) != page_size)
-    return addresses[np.append(0, edges + 1)], addresses[np.append(edges, len(addresses) - 1)] + np.uint64(page_size)

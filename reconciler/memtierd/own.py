@@ -25,7 +25,6 @@ from reconciler.engine.watchers import catalogue
 from reconciler.engineconfig import (
     CGROUP_PLACEHOLDER,
     AvoidOomConfig,
-    DemoteIdleConfig,
     EngineConfig,
     MoverConfig,
     RoutineConfig,
@@ -33,10 +32,10 @@ from reconciler.engineconfig import (
     TrackerConfig,
     WatcherConfig,
 )
+from reconciler.memtierd.answering import Answering
 from reconciler.memtierd.byhand import ByHand
 from reconciler.memtierd.commands import pidwatcher
-from reconciler.memtierd.console import Console
-from reconciler.memtierd.host import Carrier, Host, Kind, Level
+from reconciler.memtierd.host import Carrier, Kind, Level
 from reconciler.model import BrakeLimits, EngineSettings, EngineTask, Features, OnMissingTracker, Severity
 from sysfs import advise, cgroup, process
 from sysfs.errors import KernelError
@@ -92,6 +91,7 @@ class Own:
         self._gauges = Gauges(tree)
         self._watched: tuple[int, ...] = ()
         self._told: frozenset[str] = frozenset()
+        self._records_moves = False  # also those of loops that begin later
         self._engine.scheduler.add(_NOTES, self._tell)
 
     def close(self) -> None:
@@ -121,6 +121,8 @@ class Own:
             report = self._engine.report(kind)
             raise ValueError(report.error if report is not None else "it ended at once")
         self._sessions[kind], self._configs[kind] = session, config
+        if self._records_moves:
+            session.book.start_recording()
         for number, routine in enumerate(config.routines):
             self.repeat(number, routine)
 
@@ -170,14 +172,19 @@ class Own:
         session = self._engine.session(kind)
         if session is None:
             raise ValueError("the policy has just ended")
+        if self._records_moves:
+            session.book.start_recording()
         return session.mover
 
     def stats(self, words: tuple[str, ...]) -> str:
         """Of all loops, also of those that were stopped."""
+        if words[:2] == ("-dump", "moves"):
+            self._records_moves = words[2:] == ("start",) or (self._records_moves and words[2:] != ("stop",))
         hand = self._engine.session(_HAND)
         sessions = [*self._sessions.values(), *([hand] if hand is not None else [])]
         books = Books([session.book for session in sessions])
-        return stats.answer(words, books, self.features.page_size, time.monotonic()) or "nothing was scanned or moved"
+        answer = stats.answer(words, books, self.features.page_size, time.monotonic())
+        return answer if answer or words else "nothing was scanned or moved"
 
     # -- watching and repeating --------------------------------------------------------------------------------------
 
@@ -211,7 +218,7 @@ class Own:
     def _stage(self, name: str) -> Stage:
         return Stage(
             name=name,
-            console=_ForRoutines(self),
+            console=Answering(lambda: self),
             paged_out=self._engine.paged_out,
             output=self._say,
             errands=Errands(),
@@ -265,20 +272,6 @@ class Own:
             raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-class _ForRoutines:
-    """A prompt for each command of a routine, as memtierd has it."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def run(self, command: str | tuple[str, ...]) -> str:
-        console = Console(self._host)
-        answer = console.run(command) if isinstance(command, str) else console.answer(command)
-        if not answer.ok:
-            raise ValueError(answer.text.strip())
-        return answer.text
-
-
 def _turn(routines: Routines) -> float:
     routines.run(time.monotonic())
     return routines.due()
@@ -299,11 +292,8 @@ def swap_closed(gauges: Gauges, tree: Tree, features: Features, pid: int) -> str
 
 def unwatched(config: EngineConfig) -> str:
     """Why a configuration can find no process outside of a class, "" if it can."""
-    match config.policy:
-        case StubConfig() | AvoidOomConfig():
-            return ""
-        case DemoteIdleConfig(pages_of_interest_directory=directory) if directory:
-            return ""
-    if any(CGROUP_PLACEHOLDER in path for path in config.watcher.cgroups):
+    if isinstance(config.policy, StubConfig | AvoidOomConfig) or config.pages_of_interest():
+        return ""
+    if any(CGROUP_PLACEHOLDER in path for path in config.watcher.leaf().cgroups):
         return f"whose memory? No pidwatcher is given, or it names {CGROUP_PLACEHOLDER}, which only a class fills in"
     return ""

@@ -1,20 +1,24 @@
 """Routines: commands every interval, and whenever so much memory was paged out.
 
 Programs and shells are for files that only root can have written: they run as root. What the container runtime handed
-over may ask the engine itself, and nothing else.
+over may have the engine itself tell, and nothing else: the prompt moves anybody's memory.
 """
 
 import re
-import shlex
 
 from reconciler import checking, documents, quantities
 from reconciler.engineconfig import Command, RoutineConfig
-from reconciler.memtierd import words
+from reconciler.memtierd import line, words
 from reconciler.memtierd.forecasters import NOT_TRUSTED, PUT_IT_THERE
+from reconciler.memtierd.line import Line, LineError
 from reconciler.memtierd.parts import Part
 from reconciler.model import Severity
 
 _ONE_WORD = re.compile(r"[a-z][a-z0-9]*(\.[a-z]*)?")
+_NOT_TOLD = (
+    "what came from the container runtime may only ask (policy -dump, stats) and write to the log: other commands of "
+    "the prompt reach the memory of all"
+)
 _EXAMPLE = "[policy, -dump, accessed, '0,1m,0']"
 
 
@@ -73,22 +77,22 @@ def _understood(part: Part, key: str, given: tuple[str, ...], runner: str) -> Co
         said = f"a line for the prompt is one text, not {len(given)}"
         part.say(key, said, f"write {key}: ['policy -dump accessed 0,1m,0'], or runner memtier")
     if runner == "memtier-prompt":
-        line = _prompt_words(part, key, given[0])
-        _check_words(part, key, line)
-        if "|" in given[0]:
+        split = _split(part, key, given[0])
+        _check_words(part, key, split.words)
+        if split.pipe:
             return Command(words=(given[0],), runner=runner)
-        return Command(words=line, runner="memtier")
+        return Command(words=split.words, runner="memtier")
     _check_words(part, key, given)
     return Command(words=given, runner=runner)
 
 
-def _prompt_words(part: Part, key: str, line: str) -> tuple[str, ...]:
-    """Of what stands before a pipe: behind it is a shell's business."""
+def _split(part: Part, key: str, text: str) -> Line:
+    """Words before a pipe: behind it is a shell's business."""
     try:
-        return tuple(shlex.split(line.partition("|")[0]))
-    except ValueError:
-        part.say(key, "a quotation is open at the end of the line, or at a pipe", "close it")
-        return ()
+        return line.split(text)
+    except LineError as error:
+        part.say(key, str(error), "close it")
+        return Line()
 
 
 def _check_words(part: Part, key: str, command: tuple[str, ...]) -> None:
@@ -113,4 +117,6 @@ def _check_limits(part: Part, key: str, limits: str) -> None:
 def _allowed(part: Part, key: str, command: Command) -> Command:
     if command.starts_programs and not part.reading.programs:
         part.say(key, NOT_TRUSTED, f"{PUT_IT_THERE}, or ask the engine itself: {key}runner: memtier")
+    elif not command.only_tells and not part.reading.programs:
+        part.say(key, _NOT_TOLD, PUT_IT_THERE)
     return command

@@ -23,7 +23,12 @@ def of_policy(name: str, part: Part, policy: PolicyConfig) -> TrackerConfig:
     if not part.has("tracker"):
         return _usual(name, policy)
     found = part.named("tracker", words.TRACKERS)
-    return TrackerConfig() if found is None else read(*found)
+    if found is None:
+        return TrackerConfig()
+    tracker = read(*found)
+    if isinstance(policy, DemoteIdleConfig) and not found[1].gives("scanintervalms"):
+        return replace(tracker, scan_interval_ms=policy.interval_ms)
+    return tracker
 
 
 def _usual(name: str, policy: PolicyConfig) -> TrackerConfig:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.cli import published
 from reconciler.model import Severity
-from reconciler.report import EngineReport, Report
+from reconciler.report import AgeBin, EngineReport, Report
 from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
 
 OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
@@ -23,6 +23,31 @@ def test_a_converged_node(node: Node) -> None:
     assert "● ebbtide: running, 2 workloads" in shown.out
     assert "shop/cart-1/db   swap-idle-data  converged   300M  191M  200M  191M    0B  idlepage  -" in shown.out
     assert "note: shop/cart-1/db: a note" in shown.out
+
+
+def test_memory_on_nodes_and_by_age_is_told(node: Node) -> None:
+    bins = [(0, 2), (7000, 3), (9000, 4), (700_000, 1)]
+    amounts = [AgeBin(cgroup="/a", node=0, age_ms=age, anon_pages=mib * 256, file_pages=0) for age, mib in bins]
+    engine = EngineReport(
+        tracker="damon",
+        policy="heat",
+        moved_bytes=64 << 20,
+        brought_back_bytes=1 << 20,
+        node_bytes={"10": 1 << 20, "2": 300 << 20},
+        amounts=tuple(amounts),
+    )
+    node.publish(report(workload(engine=engine), OTHER))
+
+    shown = node.ebbtide("status").out
+
+    assert [line.split() for line in shown.splitlines() if "  " in line and "shop" in line] == [
+        ["shop/cart-1/db", "swap-idle-data", "converged", "300M", "191M", "0B", "0B", "0B", "64M", "damon", "-"],
+        ["shop/cart-1/log", "-", "unmanaged", "300M", "191M", "-", "-", "-", "-", "-", "-"],
+    ]
+    assert (
+        "memory: shop/cart-1/db: 300M on node 2, 1M on node 10; 1M brought back from swap; "
+        "unused for at least (MGLRU): 2M 0 s, 7M 5 s, 1M 600 s\n"
+    ) in shown
 
 
 def test_json_is_the_report_and_keeps_its_schema(node: Node) -> None:

@@ -10,21 +10,25 @@ from pyfakefs.fake_filesystem import FakeFilesystem
 
 from reconciler.engine import kdamond_targets, regions
 from reconciler.engine.damos import Damos
+from reconciler.engine.engine import Engine
 from reconciler.engine.kdamonds import OWN, Kdamonds
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engine.trackers.damon import Damon
 from reconciler.engine.trackers.tracker import Means
-from reconciler.engineconfig import DamonConfig, DamosConfig, DamosGoal, TrackerConfig
-from reconciler.model import Features
+from reconciler.engineconfig import DamonConfig, DamosConfig, DamosGoal, EngineConfig, TrackerConfig, WatcherConfig
+from reconciler.model import EngineSettings, EngineTask, Features
 from sysfs import process
 from sysfs.errors import KernelError
 from sysfs.maps import Kind, Maps
+from tests.engine.silent import Silent
 from tests.kernel.fake import MOUNT, FakeKernel
 from tests.kernel.fake_damon import ADMIN, FakeDamon, Row
 
 MIB = 1 << 20
 INTERVALS = {"sampling_us": 50_000, "aggregation_us": 1_000_000}
 PAGE = 4096
+ANY = WatcherConfig(cgroups=("/a",), interval_ms=1000)
+NOTHING_DONE = "the kernel tried 0 MiB and applied damos to 0 MiB; its quota was exceeded 0 times"
 CONTEXT = f"{ADMIN}/{OWN - 1}/contexts/0"
 
 
@@ -421,3 +425,32 @@ def test_without_a_daemon_there_is_no_record(bench: Bench, fs: FakeFilesystem) -
     tracker.close()
     assert bench.kernel.tree.read(f"{ADMIN}/nr_kdamonds") == "0\n"
     assert not list(Path("/").glob("**/kdamonds.json"))
+
+
+def test_a_report_never_waits_for_the_kernel_or_fails_with_it(bench: Bench) -> None:
+    bench.process(70, 256)
+    config = EngineConfig(policy=replace(COLD, interval_ms=1000), tracker=TrackerConfig(name="damon"), watcher=ANY)
+    features = Features(kernel="fake", page_size=PAGE, cgroup_mount=MOUNT)
+    engine = Engine(
+        bench.kernel.tree,
+        features,
+        EngineSettings(),
+        lambda _: None,
+        lambda: bench.now,
+        kdamonds=bench.pool,
+        bells=Silent(bench.kernel.tree),
+        workers=0,
+    )
+    engine.start(EngineTask(workload="w", config=config, tracker="damon", cgroups=(f"{MOUNT}/a",)))
+    engine.scheduler.turn()
+    bench.pool.close()  # what was given back tells nothing any more
+    before = engine.report("w")
+    bench.now += 10
+    engine.scheduler.turn()
+    after = engine.report("w")
+    engine.close()
+
+    assert before is not None
+    assert (before.error, [note for note in before.notes if "the kernel tried" in note]) == ("", [NOTHING_DONE])
+    assert after is not None
+    assert "was given back" in after.error, "the loop ends, and says why"

@@ -129,7 +129,7 @@ def test_the_tracker_ages_its_own_cgroups_and_says_how_old_what_is(tree: LruTree
         AgeBin(cgroup="/shop/db 1", node=0, age_ms=3132, anon_pages=24586, file_pages=0),
     )
     assert {each.cgroup for each in mine.amounts()} == {"/shop/db 1", "/shop/db 1/inner"}
-    assert AccessedTable(amounts=mine.amounts()).amount_lines(4096) == [
+    assert AccessedTable(amounts=mine.amounts()).amount_lines() == [
         "table: amounts of memory by time since last access (MGLRU)",
         "lastaccs>=[s]  anon[pages]  file[pages]   mem[G]",
         "        0.000            1            3    0.000",

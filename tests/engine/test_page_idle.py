@@ -1,5 +1,6 @@
 """The idle bitmap: exactly our bits, and the heads of huge pages."""
 
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -124,3 +125,39 @@ def test_a_mark_stands_until_the_page_is_accessed(kernel: FakeKernel) -> None:
 
         assert idle.marked(mine).tolist() == [True, False, False, True, True, True, False]
         assert idle.marked(mine[:0]).tolist() == []
+
+
+def test_memory_that_ends_within_a_word(kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel handles such a word, and says that it wrote or read nothing."""
+    kernel.idle_bitmap()
+    path = kernel.root / "sys/kernel/mm/page_idle/bitmap"
+    path.write_bytes(path.read_bytes()[:-8])
+    whole = FRAMES - 64
+    write = os.pwrite
+
+    def written(descriptor: int, data: bytes, offset: int) -> int:
+        return write(descriptor, data[: max(whole // 8 - offset, 0)], offset)
+
+    monkeypatch.setattr(os, "pwrite", written)
+    with PageIdle(kernel.tree) as idle:
+        idle.mark(pages(whole - 70, whole - 1, whole, FRAMES - 1))
+        kernel.access(whole - 1, whole)
+        found, again = idle.accessed(pages(whole - 70, whole - 1, whole, FRAMES - 1))
+
+    assert found.tolist() == [False, True, False, False]
+    assert again.tolist() == [whole - 1]
+
+
+@pytest.mark.parametrize("missing", [3, 70, 200])
+def test_tails_of_idle_huge_pages_find_their_heads(kernel: FakeKernel, missing: int) -> None:
+    """The heads are not among the pages that are looked at; many blocks at a time."""
+    kernel.idle_bitmap(flags(dict.fromkeys(range(512, FRAMES, 512), 512)))
+    heads = range(512, FRAMES, 512)
+    mine = pages(*[head + tail for head in heads for tail in range(1, missing)])
+    with PageIdle(kernel.tree) as idle:
+        idle.mark_heads(mine)
+        kernel.access(1024, 1025)
+        found, again = idle.accessed(mine)
+
+    assert set((mine[found] // np.uint64(512)).tolist()) == {2}
+    assert set(again.tolist()) == {1024}

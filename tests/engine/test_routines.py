@@ -36,8 +36,7 @@ class Hall:
     out: int = 0  # bytes paged out
     shown: list[str] = field(default_factory=list)
 
-    def run(self, command: str | tuple[str, ...]) -> str:
-        words = tuple(command.split()) if isinstance(command, str) else command
+    def run(self, words: tuple[str, ...]) -> str:
         if words[0] == "crash":
             raise KeyError("a bug")
         if words[0] != "echo":
@@ -321,7 +320,7 @@ def test_the_nodes_console_answers_for_all(bench: Bench) -> None:
         "workload: b",
     ]
     assert "      50 " in bench.outputs[0][1]
-    assert Answers(bench.engine).run("stats -t process_madvise").startswith("table:")
+    assert Answers(bench.engine).run(("stats", "-t", "process_madvise")).startswith("table:")
 
 
 def test_the_nodes_routines_begin_afresh_only_if_they_are_others(bench: Bench) -> None:

@@ -55,6 +55,39 @@ def test_a_ticker_neither_drifts_nor_catches_up() -> None:
     assert taken == [0, 10, 21, 30, 75, 85, 96]
 
 
+def test_jobs_that_wait_for_somebody_else_hold_nobody_up() -> None:
+    both, go = threading.Barrier(3, timeout=60), threading.Event()
+    scheduler = Scheduler(lambda *_: None, time.monotonic, workers=1)
+
+    def waits() -> float:
+        both.wait()
+        go.wait(60)
+        return float("inf")
+
+    scheduler.widen(2)
+    scheduler.add("one", waits)
+    scheduler.add("other", waits)
+    both.wait()  # both of them are under way at once
+    ran = threading.Event()
+
+    def runs() -> float:
+        ran.set()
+        return float("inf")
+
+    scheduler.add("third", runs)
+
+    assert ran.wait(60)
+    go.set()
+    scheduler.close()
+
+
+def test_without_threads_it_gets_none() -> None:
+    before = set(threading.enumerate())
+    Scheduler(lambda *_: None, Clock(), workers=0).widen(5)
+
+    assert set(threading.enumerate()) <= before
+
+
 def test_jobs_run_in_order_of_their_deadlines() -> None:
     clock, ran = Clock(), list[str]()
     scheduler = Scheduler(lambda *_: None, clock, workers=0)

@@ -13,7 +13,9 @@ import pytest
 
 from reconciler.engine import stats
 from reconciler.engine.figures import Book
-from reconciler.engineconfig import AgeConfig, MoverConfig
+from reconciler.engine.processes import Process
+from reconciler.engine.regions import Regions
+from reconciler.engineconfig import AgeConfig, HeatConfig, MoverConfig, PolicyConfig
 from reconciler.model import BrakeLimits, EngineSettings, Feature, Features
 from reconciler.report import EngineReport
 from sysfs import pagemap
@@ -375,7 +377,7 @@ def test_routines_hand_over_memtierds_table(bench: Bench) -> None:
 
 
 def half_seconds() -> Callable[[], float]:
-    """Every other call ends a scan: half a second each."""
+    """Every other call ends some work: half a second each."""
     ticks = iter(range(1_000_000))
     return lambda: next(ticks) * 0.5
 
@@ -428,7 +430,7 @@ def test_scanning_stays_within_the_cpu_budget(kernel: FakeKernel) -> None:
     bench.run(60)
     said = report(bench)
 
-    assert 8 <= said.scans <= 14, "a tenth of a CPU allows a scan of half a second every five"
+    assert 3 <= said.scans <= 5, "a tenth of a CPU allows to watch, scan and decide for 1.5 seconds every fifteen"
     assert any("put off" in note for note in said.notes)
     bench.engine.close()
 
@@ -818,3 +820,35 @@ def test_large_blocks_go_back_at_once() -> None:
     freed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
     assert int(freed) * mmap.PAGESIZE > 14 << 20
+
+
+class Changing:
+    """A process whose columns its loop replaces between any two reads of another thread."""
+
+    def __init__(self, known: Process) -> None:
+        self._known, self._reads = known, 0
+
+    @property
+    def regions(self) -> Regions:
+        self._reads += 1
+        return self._known.regions[self._reads % 2 :]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._known, name)
+
+
+@pytest.mark.parametrize("policy", [CONFIG.policy, HeatConfig(interval_ms=1000, nodes=((0, (1,)),))])
+def test_reports_and_dumps_are_of_one_moment(bench: Bench, policy: PolicyConfig) -> None:
+    bench.kernel.nodes.add(0, 10_000, (10,), cpu=True)
+    bench.kernel.nodes.add(1, 10_000, (20, 10))
+    app(bench.kernel)
+    bench.engine.start(bench.task(config=replace(CONFIG, policy=policy)))
+    bench.run(6)
+    session = bench.engine.session("w")
+    assert session is not None
+    members = session._members
+    members.known = {50: Changing(members.known[50])}  # type: ignore[dict-item] # for readers it is one
+
+    assert report(bench).processes == 1
+    for words in (("accessed", "0,1s,0"), ("numa",), ("heatmap",)):
+        assert session.dump_policy(words)

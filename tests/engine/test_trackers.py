@@ -127,6 +127,17 @@ def test_a_process_that_a_slow_one_never_looked_at_is_in_use(kernel: FakeKernel)
     assert pair.round(known, [], []).accessed.all()
 
 
+def test_memory_that_a_slow_one_has_not_seen_yet_is_in_use(kernel: FakeKernel) -> None:
+    pair, known = Pair(kernel), known_process(kernel)
+    whole = known.regions
+    known.regions = whole[:2]
+    pair.multi.begin(known)
+    pair.round(known, [], [])
+    known.regions = whole  # it grew, and the slow one looks in two seconds
+
+    assert pair.round(known, [], []).accessed.tolist() == [False, False, True]
+
+
 def test_only_what_nobody_doubts_is_vouched_for(kernel: FakeKernel) -> None:
     pair, known = Pair(kernel), known_process(kernel)
     seen = pair.round(known, [0], [])

@@ -10,7 +10,7 @@ import pytest
 from reconciler.engine.watchers import catalogue
 from reconciler.engine.watchers.cgroups import Cgroups
 from reconciler.engine.watchers.watcher import Found
-from reconciler.engineconfig import CGROUP_PLACEHOLDER, FilterConfig, WatcherConfig
+from reconciler.engineconfig import CGROUP_PLACEHOLDER, DemoteIdleConfig, FilterConfig, WatcherConfig
 from reconciler.model import EngineTask
 from sysfs.tree import Tree
 from tests.engine.conftest import CONFIG, Bench
@@ -310,6 +310,35 @@ def test_a_filter_picks_from_the_workloads_own_cgroup(node: Node) -> None:
     twice = node.look(sieve(FilterConfig(exe_regexp="bin"), source=config), cgroups=("/cg/a",))
 
     assert twice().pids == {50}
+
+
+@pytest.mark.parametrize("source", [False, True])
+def test_files_of_pages_of_interest_name_their_processes(node: Node, tmp_path: Path, source: bool) -> None:
+    directory = tmp_path / "poi"
+    policy = DemoteIdleConfig(idle_nodes=(2,), pages_of_interest_directory=str(directory))
+    own = WatcherConfig(cgroups=(CGROUP_PLACEHOLDER,))
+    watcher = sieve(JAVA, source=own) if source else own
+    config = replace(CONFIG, policy=policy, watcher=watcher)
+    look = catalogue.make(EngineTask(workload="w", config=config, tracker="stub"), node.tree).look
+    node.process(50, "/bin/java")
+    before = look()
+    directory.mkdir()
+    for name in ("50.vab", "60.vab", "lock", "x.vab", "050.vab"):
+        (directory / name).touch()
+
+    assert before == Found()
+    assert look().pids == ({50} if source else {50, 60})
+    assert look().named == set(), "whoever writes a file lifts no list"
+
+
+def test_pages_of_interest_of_a_named_cgroup_are_those_of_its_processes(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "60.vab").touch()
+    node.cgroup("/cg/a", 50)
+    policy = DemoteIdleConfig(idle_nodes=(2,), pages_of_interest_directory=str(tmp_path))
+    config = replace(CONFIG, policy=policy, watcher=WatcherConfig(cgroups=(CGROUP_PLACEHOLDER,)))
+    task = EngineTask(workload="w", config=config, tracker="stub", cgroups=("/cg/a",))
+
+    assert catalogue.make(task, node.tree).look().pids == {50}
 
 
 # -- in the loop ---------------------------------------------------------------------------------------------------

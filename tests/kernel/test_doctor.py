@@ -8,6 +8,7 @@ import pytest
 from reconciler import doctor, runtimes, tracking
 from reconciler.model import Severity
 from sysfs import capture
+from sysfs.damon_probe import Ours
 from sysfs.tree import Tree
 
 CONFIG = "etc/containerd/config.toml"
@@ -162,7 +163,7 @@ def test_what_is_in_the_way(tmp_path: Path) -> None:
 
 
 def test_our_own_kdamonds_are_in_nobodys_way(tmp_path: Path) -> None:
-    found = doctor.examine(node(tmp_path), own_kdamonds=1)
+    found = doctor.examine(node(tmp_path), ours=Ours(kdamonds=1))
 
     assert "DAMON" not in {problem.where for problem in found.problems}
 

@@ -9,6 +9,7 @@ from pyfakefs.fake_filesystem import FakeFilesystem
 
 from reconciler.model import Features
 from sysfs import damon_probe, probe, trial
+from sysfs.damon_probe import Ours
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 from tests.kernel.fake import MOUNT, FakeKernel
@@ -146,7 +147,7 @@ def test_soft_dirty_shows_in_vm_flags(kernel: FakeKernel, flags: str, works: boo
 def test_damon(kernel: FakeKernel, files: dict[str, str], works: bool, said: str) -> None:
     for path, text in files.items():
         put(kernel, path, text)
-    found = probe.features(kernel.tree, own_kdamonds=8).features["damon"]
+    found = probe.features(kernel.tree, Ours(kdamonds=8)).features["damon"]
 
     assert found.works is works
     assert said in found.detail

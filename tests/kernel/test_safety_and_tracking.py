@@ -1,8 +1,13 @@
 """Tables: who is never managed, and which tracker a class gets."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler import safety, tracking
+from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES
 from reconciler.engineconfig import (
     AgeConfig,
     AvoidOomConfig,
@@ -130,8 +135,7 @@ OOM, DAMOS, STUB = AvoidOomConfig(), DamosConfig(), StubConfig()
         ("auto", IDLE, DAMOS, "", ["error"]),
         ("auto", (*IDLE, *DAMON), DEMOTE, "idlepage", []),
         ("auto", DAMON, DEMOTE, "", ["error"]),
-        ("stub", IDLE, DEMOTE, "stub", []),
-        ("stub", DAMON, DEMOTE, "", ["error"]),
+        ("stub", IDLE, DEMOTE, "", ["error"]),
         ("idlepage", IDLE, MOVING, "idlepage", []),
         ("idlepage", REFERENCED, MOVING, "referenced", ["warning"]),
         ("idlepage", (), MOVING, "", ["error"]),
@@ -169,6 +173,8 @@ def test_multi_needs_what_its_trackers_need() -> None:
         (DamonConfig(pause_damon_stat=True), ("damon-stat",), "damon"),
         (DamonConfig(pause_damon_stat=True), (), ""),
         (DamonConfig(kdamonds=(0,)), (), "damon"),
+        (DamonConfig(kdamonds=(0,)), ("damon-stat",), ""),
+        (DamonConfig(kdamonds=(0,), pause_damon_stat=True), ("damon-stat",), "damon"),
     ],
 )
 def test_damon_that_somebody_else_has_needs_consent(damon: DamonConfig, also: tuple[str, ...], tracker: str) -> None:
@@ -220,6 +226,30 @@ def test_what_cannot_be_is_refused_on_every_kernel(
 def test_what_cannot_be_in_a_multi(child: str, reason: str) -> None:
     assert reason in tracking.unfit(asked("multi", MOVING, "idlepage", child))
     assert tracking.unfit(asked("multi", MOVING, "idlepage", "damon")) == ""
+
+
+NAMES = ("auto", *tracking.NEEDS, "multi", "stub")
+
+
+@given(
+    st.sampled_from([MOVING, MEASURING, HEAT, HeatConfig(), RATIO, DEMOTE, OOM, DAMOS, STUB]),
+    st.sampled_from(NAMES),
+    st.lists(st.sampled_from(NAMES), min_size=1, max_size=2),
+    st.sampled_from(OnMissingTracker),
+    st.sets(st.sampled_from(sorted({name for needs in tracking.NEEDS.values() for name in needs}))),
+)
+def test_whatever_is_missing_no_policy_gets_a_tracker_that_cannot_serve_it(
+    policy: PolicyConfig, name: str, children: list[str], on_missing: OnMissingTracker, works: set[str]
+) -> None:
+    config = asked(name, policy, *children)
+    chosen = tracking.choose(config, on_missing, features(*works)).tracker
+    given = config.tracker if chosen == name else TrackerConfig(name=chosen)
+
+    assert not chosen or tracking.unfit(replace(config, tracker=given)) == ""
+    assert not chosen or chosen == "multi" or tracking.missing(chosen, features(*works)) == ()
+    if config.moves() and policy not in (OOM, DAMOS):
+        assert chosen not in WITHOUT_ADDRESSES
+    assert chosen != "auto"
 
 
 def test_refuse_means_refuse() -> None:

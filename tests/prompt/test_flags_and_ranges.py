@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.memtierd import flags, ranges
+from reconciler.engine import ranges
+from reconciler.memtierd import flags, rangetext
 from reconciler.memtierd.flags import Flag, FlagError, Given
 
 FLAGS = (
@@ -78,7 +79,7 @@ def test_usage() -> None:
     ],
 )
 def test_range_texts(texts: list[str], wanted: list[tuple[int, int]]) -> None:
-    start, end = ranges.parse(texts, PAGE)
+    start, end = rangetext.parse(texts, PAGE)
 
     assert list(zip(start.tolist(), end.tolist(), strict=True)) == wanted
 
@@ -86,13 +87,13 @@ def test_range_texts(texts: list[str], wanted: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("text", ["", "x", "-", "7000-", "+4k", "9000-7000", "7000-7000", "7000+0", "7000+4q", "1 2"])
 def test_no_ranges(text: str) -> None:
     with pytest.raises(ValueError, match="range"):
-        ranges.parse([text], PAGE)
+        rangetext.parse([text], PAGE)
 
 
 def test_a_range_that_only_overlaps_is_clipped_to_the_mappings() -> None:
     mapped = ranges.columns([(0x1000, 0x5000), (0x8000, 0x9000), (0x9000, 0xB000)])
 
-    start, end = ranges.clip(mapped, ranges.parse(["0-3000", "4000-8500", "a000-fffff"], PAGE))
+    start, end = ranges.within(mapped, rangetext.parse(["0-3000", "4000-8500", "a000-fffff"], PAGE))
 
     assert list(zip(start.tolist(), end.tolist(), strict=True)) == [
         (0x1000, 0x3000),
@@ -115,10 +116,10 @@ def of_cells(found: set[int]) -> ranges.Ranges:
 
 
 @given(SPANS, SPANS)
-def test_clip_is_the_intersection(mapped: list[tuple[int, int]], chosen: list[tuple[int, int]]) -> None:
+def test_selecting_is_the_intersection(mapped: list[tuple[int, int]], chosen: list[tuple[int, int]]) -> None:
     texts = [f"{start * PAGE:x}+{size * PAGE}" for start, size in chosen]
 
-    start, end = ranges.clip(of_cells(cells(mapped)), ranges.parse(texts, PAGE))
+    start, end = ranges.within(of_cells(cells(mapped)), rangetext.parse(texts, PAGE))
 
     found = {address // PAGE for low, high in zip(start, end, strict=True) for address in range(low, high, PAGE)}
     assert found == cells(mapped) & cells(chosen)

@@ -1,6 +1,7 @@
 """Command lines as memtierd's manual prints them, where its newest version refuses some of them."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,39 @@ def test_tracking_by_hand(tmp_path: Path, sleeper: Sleeper) -> None:
 
     assert "tracker created\ntracker started\n" in done.stdout
     assert done.stdout.endswith("memtierd> quit: EOF\nquit.\n")
+
+
+@root
+def test_moving_by_hand(tmp_path: Path, sleeper: Sleeper) -> None:
+    """As far as one node goes: everything is there already."""
+    lines = f"pages -pid {sleeper.pid}\nmover -pages-to 0\ntime -sleep 0.5\nmover -wait\nmover -tasks\nstats\nq\n"
+
+    done = memtierd(tmp_path, "-prompt", lines=lines)
+
+    assert done.returncode == 0, done.stdout
+    assert "memtierd> mover wait received: AllDone\nmemtierd> memtierd> nothing was scanned or moved\n" in done.stdout
+    assert done.stdout.endswith("memtierd> quit.\n")
+
+
+@root
+def test_the_text_of_stats_is_found_by_grep(tmp_path: Path, sleeper: Sleeper) -> None:
+    config = '{"ScanIntervalMs":100}'
+    lines = [
+        f"tracker -create referenced -config {config} -start {sleeper.pid}",
+        "time -sleep 1",
+        "stats | grep accessed",
+        "stats",
+        "stats -t memory_scans -f csv",
+    ]
+
+    done = memtierd(tmp_path, "-c", "\n".join(lines))
+
+    assert re.search(r"^    accessed: \d+ pages \(\d+ pages/scan, \d+ MB/scan\)$", done.stdout, re.MULTILINE)
+    text = done.stdout.split(f"memory scans on pid: {sleeper.pid}\n")[1].splitlines()
+    assert [line.split(":")[0].strip() for line in text[:5]] == ["scans", "scan time", "scanned", "accessed", "written"]
+    head, row = done.stdout.splitlines()[-2:]
+    assert head == "pid,scans,tot[pages],avg[s],last,max[s],avg[G],last[G],a+w[%],last"
+    assert len(row.split(",")) == 10
 
 
 @root

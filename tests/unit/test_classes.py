@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import classes, classfiles, documents, merged, schemas
+from reconciler import classes, classfiles, documents, gather, merged, schemas
 from reconciler.classes import ClassText, Loaded
 from reconciler.engineconfig import (
     AgeConfig,
@@ -36,6 +36,7 @@ from reconciler.model import (
     Setting,
     Severity,
 )
+from sysfs.tree import Tree
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted([*(ROOT / "etc/examples").glob("*.yaml"), *(ROOT / "etc/nri").rglob("*.yaml")])
@@ -207,6 +208,18 @@ def test_cgroups_of_static_workloads(written: str, path: str) -> None:
     assert [(one.name, one.cgroup, one.class_name) for one in table.workloads] == [("w", path, "c")]
 
 
+EVERYBODY = "{policy: {name: stub, config: {pidwatcher: {name: proc}}}}"
+
+
+def test_a_static_workload_may_leave_its_processes_to_its_class() -> None:
+    table = fine(f"classes: [{{name: c, memtierdconfig: {EVERYBODY}}}]\nworkloads: [{{name: w, class: c}}]")
+
+    assert [(one.name, one.cgroup) for one in table.workloads] == [("w", "")]
+    assert [(each.id, each.cgroup, each.named) for each in gather.static_workloads(Tree("/nowhere"), "", table)] == [
+        ("w", "", True)
+    ]
+
+
 # -- several files ---------------------------------------------------------------------------------------------------
 
 
@@ -347,6 +360,14 @@ def test_of_a_hopeless_file_only_the_first_problems_are_told() -> None:
     assert loaded.problems[-1].message == "and 150 more problems in this file"
 
 
+def test_a_static_workload_needs_a_cgroup_or_a_class_that_finds_processes() -> None:
+    loaded = load(text("a.yaml", "classes: [{name: c}]\nworkloads:\n- {name: w, class: c}"))
+
+    assert [(each.line, each.message) for each in loaded.problems] == [
+        (3, 'workload "w" names no cgroup, and class "c" finds no processes by itself')
+    ]
+
+
 # -- the schema and the reader ---------------------------------------------------------------------------------------
 
 
@@ -382,7 +403,11 @@ def stripped(table: ClassTable) -> Any:
 def examples() -> Iterable[str]:
     yield from (path.read_text() for path in SHIPPED)
     yield """
-        classes: [{name: "true", memory: {max: 12.5%, zswap.writeback: 1}}, {name: "a: #b"}]
+        workloads: [{name: w, class: all}, {name: x, cgroup: /x, class: "true"}]
+        classes:
+        - {name: all, memtierdconfig: {policy: {name: stub, config: {pidwatcher: {name: proc}}}}}
+        - {name: "true", memory: {max: 12.5%, zswap.writeback: 1}}
+        - {name: "a: #b"}
         nri: {onerror: reject, adjust: false, allowannotations: [memory.high, memory.max]}
         engine: {cpupercent: 1, brakes: {pressurepercent: 3, refaultpercent: 4, swapusedpercent: 5}}
         unifiedannotations: []

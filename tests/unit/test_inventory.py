@@ -69,6 +69,12 @@ def test_people_write_yaml() -> None:
     )
 
 
+def test_a_class_may_find_the_processes_itself() -> None:
+    found = inventory.parse("name: all\nclass: everybody\n", "all.yaml")
+
+    assert found == Workload(id="all", class_name="everybody", source="all.yaml", named=True)
+
+
 REFUSED = {
     "not a mapping": ("[1]", "", "mapping"),
     "neither": ("{{{", "", ""),
@@ -76,6 +82,7 @@ REFUSED = {
     "no id": ('{"cgroup": "/x"}', "/id", "no id"),
     "a path as id": ('{"id": "../x", "cgroup": "/x"}', "/id", "no id"),
     "nothing to manage": ('{"id": "x"}', "", "nothing to manage"),
+    "a class of nobody": ('{"id": "x", "class": ""}', "", "nothing to manage"),
     "climbing": ('{"id": "x", "cgroup": "/a/../.."}', "/cgroup", "no path"),
     "relative": ('{"id": "x", "cgroup": "a"}', "/cgroup", "no path"),
     "a number as text": ('{"id": "x", "cgroup": 7}', "/cgroup", "must be a text"),

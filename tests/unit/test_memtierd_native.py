@@ -1,5 +1,6 @@
 """Our own spelling: what is printed is read again as it was, and keeps the schema."""
 
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -346,6 +347,8 @@ def routines(draw: st.DrawFn) -> RoutineConfig:
 @st.composite
 def configs(draw: st.DrawFn) -> EngineConfig:
     policy, tracker = draw(POLICIES), draw(TRACKERS)
+    if isinstance(policy, DemoteIdleConfig):  # other intervals are warned of
+        tracker = replace(tracker, scan_interval_ms=policy.interval_ms)
     usual = native.usual_watcher(policy)
     watcher = draw(st.just(usual) | WATCHERS)
     wanted = EngineConfig(
@@ -357,7 +360,9 @@ def configs(draw: st.DrawFn) -> EngineConfig:
     )
     if tracking.unfit(wanted):
         fits = "damon" if isinstance(policy, DamosConfig) else "idlepage"
-        return EngineConfig(policy=policy, tracker=TrackerConfig(name=fits), watcher=wanted.watcher)
+        looks = policy.interval_ms if isinstance(policy, DemoteIdleConfig) else 5000
+        fitting = TrackerConfig(name=fits, scan_interval_ms=looks)
+        return EngineConfig(policy=policy, tracker=fitting, watcher=wanted.watcher)
     return wanted
 
 

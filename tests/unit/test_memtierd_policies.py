@@ -198,6 +198,25 @@ def test_the_tracker_of_a_policy_that_names_none(name: str, settings: str, track
 
 
 @pytest.mark.parametrize(
+    ("tracker", "looks", "warned"),
+    [
+        ("{name: idlepage}", TEN, []),
+        ("{name: idlepage, config: {pagesinregion: 256}}", TEN, []),
+        ("{name: auto, config: {scaninterval: 10s}}", TEN, []),
+        ("{name: idlepage, config: {scanintervalms: 2000}}", 2000, ["marks are looked at every 2000 ms"]),
+        ("{name: auto, config: {scanintervalms: 30000}}", 30_000, ["marks are looked at every 30000 ms"]),
+    ],
+)
+def test_idle_marks_are_looked_at_once_an_interval_of_demote_idle(tracker: str, looks: int, warned: list[str]) -> None:
+    text = policy("demote-idle", f"idlenumas: [2], tracker: {tracker}")
+
+    assert engine(text).tracker.scan_interval_ms == looks
+    found = said(text)
+    assert [severity for severity, _ in found] == ["warning"] * len(warned)
+    assert all(message.startswith(start) for (_, message), start in zip(found, warned, strict=True))
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         (age("swapout: 9s, tracker: {name: mglru}"), "not where"),

@@ -58,6 +58,31 @@ def test_programs_and_shells_are_for_files_of_root(settings: str, command: Comma
     assert "/etc/nri/conf.d" in problem.hint
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "[swap, -pid, '1', -out]",
+        "[pages, -si, '5']",
+        "[mover, -pages-to, '1']",
+        "[policy, -stop]",
+        "[time, -sleep, '9']",
+    ],
+)
+def test_commands_that_do_something_are_for_files_of_root(command: str) -> None:
+    text = routine(f"intervalcommand: {command}, intervalcommandrunner: memtier")
+    assert engine(text).routines[0].command is not None
+
+    refused = read(text, programs=False)
+    assert refused.config is None
+    assert refused.problems[0].message.startswith("what came from the container runtime may only ask")
+
+
+def test_a_pipe_in_quotes_is_none() -> None:
+    (found,) = engine(routine("intervalcommand: ['log -i \"a|b\"'], intervalcommandrunner: memtier-prompt")).routines
+
+    assert found.command == Command(words=("log", "-i", "a|b"), runner="memtier")
+
+
 def test_what_was_paged_out() -> None:
     text = """
         routines:
@@ -117,7 +142,7 @@ def test_a_page_out_without_a_command_is_warned_of() -> None:
         ),
         (
             routine('intervalcommand: ["policy \'-dump"], intervalcommandrunner: memtier-prompt'),
-            "a quotation is open",
+            "the quote ' at column 8 never closes",
             "close it",
         ),
         (

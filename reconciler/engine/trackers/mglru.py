@@ -20,7 +20,7 @@ class Mglru:
 
     def __init__(self, means: Means) -> None:
         self._tree, self._directories = means.tree, means.directories
-        self._mount = means.features.cgroup_mount
+        self._mount, self._page_size = means.features.cgroup_mount, means.features.page_size
         self._found = self._mine()  # fails at once where it cannot be read
 
     def roster(self, known: Mapping[int, Process]) -> None:
@@ -41,7 +41,7 @@ class Mglru:
         self._found = self._mine()
 
     def amounts(self) -> tuple[AgeBin, ...]:
-        return tuple(bin_ for each in self._found for bin_ in _bins(each))
+        return tuple(bin_ for each in self._found for bin_ in _bins(each, self._page_size))
 
     def close(self) -> None:
         """Generations are the kernel's own, nothing is left behind."""
@@ -56,7 +56,7 @@ def _within(path: str, top: str) -> bool:
     return path == top or path.startswith(top.rstrip("/") + "/")
 
 
-def _bins(lruvec: Lruvec) -> list[AgeBin]:
+def _bins(lruvec: Lruvec, page_size: int) -> list[AgeBin]:
     """Youngest first. Pages of a generation were last used before the next younger one was made."""
     generations = lruvec.generations[::-1]
     ages = (0, *(each.age_ms for each in generations[:-1]))
@@ -67,6 +67,7 @@ def _bins(lruvec: Lruvec) -> list[AgeBin]:
             age_ms=age,
             anon_pages=each.anon_pages,
             file_pages=each.file_pages,
+            page_bytes=page_size,
         )
         for age, each in zip(ages, generations, strict=True)
     ]

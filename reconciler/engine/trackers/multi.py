@@ -1,7 +1,7 @@
 """Several trackers as one: each looks at its own interval, what they count is added up, region by region.
 
 All look at the same regions, so nothing overlaps. A tracker whose turn it is not has not seen memory become idle: what
-it saw in use when it looked last stays in use until it looks again.
+it did not see idle when it looked last, new memory for one, is in use until it looks again.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from reconciler.report import AgeBin
 class _Child:
     tracker: Tracker
     turn: Ticker
-    used: dict[int, Addresses] = field(default_factory=dict)  # by pid: starts of regions in use when it looked last
+    idle: dict[int, Addresses] = field(default_factory=dict)  # by pid: starts of regions of which it saw no use last
 
 
 class Multi:
@@ -42,12 +42,12 @@ class Multi:
     def roster(self, known: Mapping[int, Process]) -> None:
         for child in self._children:
             child.tracker.roster(known)
-            child.used = {pid: starts for pid, starts in child.used.items() if pid in known}
+            child.idle = {pid: starts for pid, starts in child.idle.items() if pid in known}
 
     def begin(self, known: Process) -> None:
         for child in self._children:
             child.tracker.begin(known)
-            child.used[known.pid] = known.regions["start"].copy()  # who has not looked yet knows of nothing idle
+            child.idle.pop(known.pid, None)  # who has not looked yet knows of nothing idle
 
     def look(self, known: Process) -> Seen:
         held, all_seen = np.zeros(len(known.regions), np.bool_), list[Seen]()
@@ -55,10 +55,10 @@ class Multi:
         for child in self._children:
             if child in turn:
                 seen = child.tracker.look(known)
-                child.used[known.pid] = known.regions["start"][seen.accessed]
+                child.idle[known.pid] = known.regions["start"][~seen.accessed]
                 all_seen.append(seen)
             else:
-                held |= np.isin(known.regions["start"], child.used.get(known.pid, known.regions["start"]))
+                held |= ~np.isin(known.regions["start"], child.idle.get(known.pid, known.regions["start"][:0]))
         return replace(_total(all_seen, len(held)), held=held)
 
     def finish(self) -> None:

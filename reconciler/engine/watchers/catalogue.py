@@ -2,6 +2,7 @@
 
 from reconciler.engine.watchers.cgroups import Cgroups
 from reconciler.engine.watchers.everyone import Everyone
+from reconciler.engine.watchers.interested import Interested
 from reconciler.engine.watchers.pidlist import Pidlist
 from reconciler.engine.watchers.sieve import Sieve
 from reconciler.engine.watchers.watcher import Nobody, Together, Watcher
@@ -27,7 +28,7 @@ def _of(config: WatcherConfig, task: EngineTask, tree: Tree) -> Watcher:
 
 
 def _scope(config: WatcherConfig, task: EngineTask, tree: Tree) -> Watcher:
-    """Cgroups and processes as the task names them; one that names none is of a plain memtierd configuration."""
+    """Cgroups and processes as the task names them; one that names none leaves that to its configuration."""
     directories, pids = task.cgroups, frozenset(task.pids)
     if not directories and not pids:
         directories = tuple(path for path in config.cgroups if CGROUP_PLACEHOLDER not in path)
@@ -38,4 +39,6 @@ def _scope(config: WatcherConfig, task: EngineTask, tree: Tree) -> Watcher:
         watchers.append(Cgroups(tree, task.workload, directories, named=task.named))
     if pids:
         watchers.append(Pidlist(tree, pids, pids if task.named else listed))
+    if not watchers and (directory := task.config.pages_of_interest()):
+        watchers.append(Interested(directory))
     return watchers[0] if len(watchers) == 1 else Together(tuple(watchers))

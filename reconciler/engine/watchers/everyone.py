@@ -27,5 +27,6 @@ class Everyone:
                 unseen += 1
                 continue
             pids.add(pid)
-        notes = (f"{unseen} processes may not be looked at (CAP_SYS_PTRACE is missing)",) if unseen else ()
+        whom = "1 process" if unseen == 1 else f"{unseen} processes"
+        notes = (f"{whom} may not be looked at (CAP_SYS_PTRACE is missing)",) if unseen else ()
         return Found(pids=frozenset(pids), notes=notes)

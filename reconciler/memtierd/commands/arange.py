@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from reconciler.memtierd import memory, ranges
+from reconciler.engine import ranges
+from reconciler.memtierd import memory, rangetext
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Chosen, Desk
 from reconciler.memtierd.flags import Flag, Given
@@ -22,7 +23,7 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
         mine = ranges.at_least(mine, _length(given, "min-length") * desk.page_size)
     desk.chosen = Chosen(pid=desk.chosen.pid, ranges=mine)
     if "ls" in given:
-        yield from ranges.lines(mine)
+        yield from rangetext.lines(mine)
     yield f"selected address ranges: {len(mine[0])}"
 
 

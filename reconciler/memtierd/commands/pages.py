@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from reconciler.memtierd import memory, ranges
+from reconciler.engine import ranges
+from reconciler.engine.ranges import Ranges
+from reconciler.memtierd import memory, rangetext
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Chosen, Desk, Pages
 from reconciler.memtierd.flags import Flag, Given
-from reconciler.memtierd.ranges import Ranges
 from sysfs import kpageflags, page_idle, pagemap
 from sysfs.move_pages import MovePages
 
@@ -73,19 +74,19 @@ def _select(given: Given, desk: Desk) -> Iterator[str]:
     desk.chosen = Chosen(pid=pid, ranges=mine)
     yield f"aranges = <{len(mine[0])} address ranges of pid {pid}>"
     if "pr" in given:
-        yield from ranges.lines((mine[0][: given.number("pr")], mine[1][: given.number("pr")]))
+        yield from rangetext.lines((mine[0][: given.number("pr")], mine[1][: given.number("pr")]))
         return
     found = memory.pages(desk, pid, mine, which)
-    yield f"pages = <{ranges.size(found) // desk.page_size} pages of pid {pid}>"
     if "node" in given:
         found = memory.gathered(_on_node(desk, pid, found, given.number("node")))
+    yield f"pages = <{ranges.size(found) // desk.page_size} pages of pid {pid}>"
     desk.pages = Pages(pid=pid, ranges=found)
 
 
 def _on_node(desk: Desk, pid: int, found: Ranges, node: int) -> Iterator[Ranges]:
     where = MovePages(pid)
     for addresses in memory.expanded(found, desk.page_size):
-        yield memory.page_ranges(addresses[where.locate(addresses) == node], desk.page_size)
+        yield ranges.of_pages(addresses[where.locate(addresses) == node], desk.page_size)
 
 
 def _entries(desk: Desk, pid: int, mine: Ranges, most: int) -> Iterator[str]:

@@ -16,7 +16,8 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     if "dump" in given:
         if len(given.words) != 2 or given.words[0] != "moves":
             raise Wrong(f"what shall be dumped? {_DUMPS}")
-        yield desk.host.stats(("-dump", *given.words))
+        if answer := desk.host.stats(("-dump", *given.words)):
+            yield answer
         return
     no_words(given)
     if given.any_of("lm", "le"):

@@ -6,13 +6,13 @@ Both directions are looked at again afterwards: what the kernel was asked for an
 import math
 from collections.abc import Generator, Iterator
 
-from reconciler.engine import tasks
+from reconciler.engine import ranges, tasks
+from reconciler.engine.ranges import Ranges
 from reconciler.engineconfig import SWAP
-from reconciler.memtierd import flags, memory, ranges
+from reconciler.memtierd import flags, memory, rangetext
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.flags import Flag, Given
-from reconciler.memtierd.ranges import Ranges
 from sysfs import cgroup
 from sysfs.errors import Gone, KernelError
 from sysfs.process_memory import ProcessMemory
@@ -119,7 +119,7 @@ def _amount(size: int, desk: Desk) -> str:
 def _status(given: Given, desk: Desk, pid: int, mine: Ranges) -> Iterator[str]:
     away = memory.swapped(desk, pid, mine)
     if "vaddrs" in given:
-        yield from ranges.lines(away)
+        yield from rangetext.lines(away)
     out, all_of_it = ranges.size(away), ranges.size(mine)
     percent = 100 * out / all_of_it if all_of_it else math.nan
     yield (

@@ -7,7 +7,7 @@ import numpy as np
 
 from reconciler.engine.regions import Regions, ends
 from reconciler.engineconfig import EngineConfig, StubConfig, TrackerConfig, WatcherConfig
-from reconciler.memtierd import drafts, flags, native, ranges, words
+from reconciler.memtierd import drafts, flags, native, rangetext, words
 from reconciler.memtierd.commands import making
 from reconciler.memtierd.commands.command import Command, Wrong, no_words
 from reconciler.memtierd.desk import Desk
@@ -106,7 +106,7 @@ def _counters(session: Tracking) -> list[str]:
     """Least accessed first, as memtierd sorts them."""
     rows = [row for pid, mine in session.counters().items() for row in _rows(pid, mine, session.page_size)]
     return [
-        f"a={accesses} r=0 w={writes} AddrRanges{{pid={pid} ranges={ranges.show(start, end)}}}"
+        f"a={accesses} r=0 w={writes} AddrRanges{{pid={pid} ranges={rangetext.show(start, end)}}}"
         for accesses, writes, pid, start, end in sorted(rows)
     ]
 
@@ -127,7 +127,7 @@ def _heats(session: Tracking) -> list[str]:
             last = np.append(first[1:], len(mine)) - 1
             starts, stops = mine["start"][first].tolist(), end[last].tolist()
             pieces = zip(starts, stops, heat[first].tolist(), strict=True)
-            found += [f"{ranges.show(start, stop)} {each}" for start, stop, each in pieces]
+            found += [f"{rangetext.show(start, stop)} {each}" for start, stop, each in pieces]
     return found
 
 
@@ -137,7 +137,7 @@ def _dump(session: Tracking, words_given: tuple[str, ...]) -> str:
             return session.record(word)
         case ("regions",):
             rows = [row for pid, mine in session.counters().items() for row in _rows(pid, mine, session.page_size)]
-            return "\n".join(f"{pid} {ranges.show(start, end)}" for _, _, pid, start, end in rows)
+            return "\n".join(f"{pid} {rangetext.show(start, end)}" for _, _, pid, start, end in rows)
         case _:
             raise Wrong(f"what shall be dumped? {_DUMPS}")
 

@@ -83,11 +83,13 @@ class Exerciser(Program):
 
 
 @contextmanager
-def managed(name: str, class_name: str = "story") -> Iterator[Group]:
-    """A cgroup at the top, and its record: as an administrator would have a service managed."""
+def managed(name: str, class_name: str = "story", **knobs: str) -> Iterator[Group]:
+    """A cgroup at the top, and its record: as an administrator would have a service managed. Knobs as of `child`."""
     (TOP / "cgroup.subtree_control").write_text("+cpuset +memory", encoding="ascii")
     group, record = Group(TOP / name), RECORDS / f"{name}.json"
     group.path.mkdir()
+    for knob, value in knobs.items():
+        group.set(knob.replace("_", "."), value)
     RECORDS.mkdir(parents=True, exist_ok=True)
     part = record.with_suffix(".new")
     part.write_text(json.dumps({"id": name, "cgroup": f"/{name}", "class": class_name}), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,6 +13,7 @@ IMAGE = "local.test/guest:1"
 SOCKET = "/run/containerd/containerd.sock"
 SWAP_MIB = 1024
 ZRAM = Path("/sys/block/zram0")
+BALANCING = Path("/proc/sys/kernel/numa_balancing")
 
 # The same keys live in different tables: containerd 1.7 reads version 2, containerd 2.x reads version 3.
 CONFIG = {
@@ -50,6 +53,17 @@ def swap_on(mib: int = SWAP_MIB) -> None:
     poll.command("mkswap", "/dev/zram0")
     poll.command("swapon", "/dev/zram0")
     Path("/proc/sys/vm/page-cluster").write_text("0", encoding="ascii")  # one major fault brings back one page
+
+
+@contextmanager
+def without_balancing() -> Iterator[None]:
+    """The kernel's own would bring memory back to the processors that use it."""
+    before = BALANCING.read_text(encoding="ascii") if BALANCING.exists() else ""
+    if before:
+        BALANCING.write_text("0", encoding="ascii")
+    yield
+    if before:
+        BALANCING.write_text(before, encoding="ascii")
 
 
 def containerd_version() -> int:

@@ -1,13 +1,21 @@
-"""Policies on a real kernel: a share that holds, memory that is placed by heat, a bound cgroup that lives on."""
+"""Policies on a real kernel: a share that holds, memory that is placed by heat or page by page, a bound cgroup that
+lives on, and a kernel that acts by itself.
+"""
 
+import fcntl
 import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.guest import ebbtide, groups, memory, poll
+from tests.e2e.guest import ebbtide, groups, memory, node, poll
 from tests.e2e.guest.groups import Exerciser, Group, Program
 from tests.e2e.guest.story_main import IDLE_BITMAP
 
+DAMON = Path("/sys/kernel/mm/damon/admin/kdamonds")
+INTEREST = Path("/run/interest")
 NAME = "50-story.yaml"
 POINTS = 0.05
 NEAR, FAR = 0, 1  # node 1 has no CPU
@@ -52,6 +60,31 @@ AVOID_OOM = """classes:
           mover: {interval: 20ms, bandwidth: 500}
 """
 
+DEMOTE_IDLE = """classes:
+  - name: story
+    memtierdconfig:
+      policy:
+        name: demote-idle
+        config:
+          interval: 5s
+          idlenumas: [1]
+          pagesofinterestdir: /run/interest
+          mover: {interval: 20ms, bandwidth: 100}
+"""
+
+DAMOS = """classes:
+  - name: story
+    allowswap: true
+    memtierdconfig:
+      policy:
+        name: damos
+        config:
+          interval: 2s
+          action: pageout
+          minage: 8s
+          tracker: {name: damon, config: {scaninterval: 2s, pausedamonstat: true}}
+"""
+
 GROWS = """
 import time
 kept = []
@@ -61,6 +94,17 @@ for _ in range(56):
 print("grown", flush=True)
 time.sleep(100_000)
 """
+
+
+needs_idle_bitmap = pytest.mark.skipif(not IDLE_BITMAP.exists(), reason="the test kernel only knows single idle pages")
+pytestmark = pytest.mark.usefixtures("still")
+
+
+@pytest.fixture
+def still() -> Iterator[None]:
+    """The kernel moves nothing to where it is used of its own accord."""
+    with node.without_balancing():
+        yield
 
 
 def swapped_share(pid: int) -> float:
@@ -93,7 +137,7 @@ def test_a_share_goes_to_swap_and_stays_and_comes_back(product: object) -> None:
         assert not ebbtide.engine("ratio")["error"]
 
 
-@pytest.mark.skipif(not IDLE_BITMAP.exists(), reason="single pages are counted on the test kernel only")
+@needs_idle_bitmap
 def test_memory_is_placed_by_its_heat(product: object) -> None:
     with groups.managed("heat") as group:
         inner = group.child("inner", cpuset_mems=str(FAR))
@@ -110,6 +154,58 @@ def test_memory_is_placed_by_its_heat(product: object) -> None:
         poll.until("hot memory is near", placed, seconds=240, pause=3)
         assert program.share_on(NEAR, "idle") < 0.1
         poll.never("hot memory leaves", lambda: not placed(), seconds=HELD_SECONDS, pause=4)
+
+
+def interesting(program: Exerciser, *ranges: tuple[int, int]) -> None:
+    """As the protocol has it: written under an exclusive lock."""
+    INTEREST.mkdir(exist_ok=True)
+    with (INTEREST / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pairs = [edge for one in ranges for edge in one]
+        (INTEREST / f"{program.pid}.vab").write_bytes(struct.pack(f"<{len(pairs)}Q", *pairs))
+
+
+@needs_idle_bitmap
+def test_idle_pages_of_interest_are_demoted_and_no_others(product: object) -> None:
+    ebbtide.drop(NAME, DEMOTE_IDLE)
+    with groups.managed("demote", cpuset_mems=str(NEAR)) as group:
+        program = Exerciser(group, "--idle", "64M", "--write", "32M", "--hugepages", "never")
+        group.set("cpuset.mems", f"{NEAR}-{FAR}")
+        idle, write = ((each.start, each.end) for role in ("idle", "write") for each in program.ranges(role))
+        middle = (idle[0] + idle[1]) // 2
+        interesting(program, (idle[0], middle), write)
+
+        def far(least: float, most: float) -> bool:
+            shares = {role: program.share_on(FAR, role) for role in ("idle", "write")}
+            print(f"    on the far node: {json.dumps(shares)}; {show('demote')}", flush=True)
+            assert shares["idle"] < most, "nobody is interested in more"
+            assert shares["write"] < 0.2, "it is in use"
+            return shares["idle"] > least
+
+        poll.until("half of the idle memory is far", lambda: far(0.48, 0.51), seconds=180, pause=3)
+        poll.never("more goes, or what is in use", lambda: not far(0.48, 0.51), seconds=15, pause=3)
+        interesting(program, idle, write)
+        poll.until("all of it is far", lambda: far(0.98, 1.01), seconds=180, pause=3)
+
+
+@pytest.mark.skipif(not DAMON.exists(), reason="this kernel has no DAMON")
+def test_the_kernel_pages_out_by_itself(product: object) -> None:
+    ebbtide.drop(NAME, DAMOS)
+    with groups.managed("damos") as group:
+        program = Exerciser(group, "--idle", "96M", "--write", "32M", "--rate", "10", "--hugepages", "never")
+
+        def out() -> bool:
+            found = {role: memory.pages(program.pid, program.ranges(role)).share() for role in ("idle", "write")}
+            print(f"    in swap: {json.dumps(found)}; {show('damos')}", flush=True)
+            assert found["write"] < 0.3, "it is in use"
+            return found["idle"] > 0.8
+
+        poll.until("most idle memory is in swap", out, seconds=240, pause=3)
+        poll.until("the report says who it was", lambda: "applied pageout" in show("damos"), seconds=30)
+        assert ebbtide.engine("damos")["advised_bytes"] == 0, "we have paged out nothing"
+    ebbtide.clear_classes()
+    ebbtide.drop(ebbtide.SCANNING, ebbtide.EMULATION)
+    poll.until("the kdamonds went back", lambda: (DAMON / "nr_kdamonds").read_text() == "0\n", seconds=60)
 
 
 def crowd(group: Group) -> tuple[Exerciser, Program]:

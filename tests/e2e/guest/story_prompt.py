@@ -355,7 +355,18 @@ TRACKED = """classes:
           intervalms: 2000
           tracker: {name: referenced, config: {scanintervalms: 2000}}
           mover: {intervalms: 20, bandwidth: 200}
+      routines:
+        - name: statactions
+          config:
+            intervalms: 5000
+            intervalcommand: ["swap -pid-cgroups /sys/fs/cgroup/beside -status | sed s/^/routine:/"]
+            intervalcommandrunner: memtier-prompt
 """
+
+
+def routines_said() -> str:
+    found = (path.read_text(encoding="utf-8") for path in (ebbtide.STATE / "rendered").rglob("output"))
+    return "".join(found)
 
 
 @pytest.fixture
@@ -389,4 +400,5 @@ def test_what_a_daemon_manages_is_left_alone(daemon: None) -> None:
         print(out, flush=True)
         assert "mover wait received: AllDone" in out
         assert f"memory scans on pid: {meme.pid}" in out
+        poll.until("a routine has asked the prompt", lambda: f"routine:{meme.pid} " in routines_said())
         assert meme.pages().present == SIZE // memory.PAGE

@@ -31,6 +31,7 @@ CONFIGS = {
     "multi": TrackerConfig(name="multi", trackers=(TrackerConfig(name="softdirty"), TrackerConfig(name="referenced"))),
 }
 LRU_GEN = Path("/sys/kernel/mm/lru_gen/enabled")
+DAMON_STAT = Path("/sys/module/damon_stat/parameters/enabled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,8 @@ def names() -> list[str]:
 
 @cache
 def features() -> Features:
+    if DAMON_STAT.exists():
+        DAMON_STAT.write_text("N", encoding="ascii")  # 6.17 and newer start it; while it runs nobody else has DAMON
     if LRU_GEN.exists():
         LRU_GEN.write_text("y", encoding="ascii")  # 6.1 leaves it off
     return probe.features(Tree("/"))
