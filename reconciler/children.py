@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,8 +145,11 @@ os._exit(status)
 """
 
 
-def kept(words: Sequence[str], lifeline: int, *, fed: bool) -> subprocess.Popen[bytes]:
-    """Start a command below a keeper, which has the reading end of `lifeline`; standard error goes to the output."""
+def kept(words: Sequence[str], lifeline: int, more: Mapping[str, str], *, fed: bool) -> subprocess.Popen[bytes]:
+    """Start a command below a keeper, which has the reading end of `lifeline`; standard error goes to the output.
+
+    `more` is added to its environment.
+    """
     return subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _KEEPER, str(lifeline), *words],
         stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
@@ -154,7 +157,7 @@ def kept(words: Sequence[str], lifeline: int, *, fed: bool) -> subprocess.Popen[
         stderr=subprocess.STDOUT,
         pass_fds=(lifeline,),
         cwd="/",
-        env={key: value for key, value in os.environ.items() if key not in _OURS_ALONE},
+        env={**{key: value for key, value in os.environ.items() if key not in _OURS_ALONE}, **more},
         start_new_session=True,
     )
 

@@ -8,7 +8,7 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler import children
@@ -32,13 +32,13 @@ class Ended:
 class Errand:
     """A command under way. One thread waits for it, any may kill it; nothing that it started outlives either of us."""
 
-    def __init__(self, words: Sequence[str], feed: str = "") -> None:
-        """Start it, with `feed` as its standard input; OSError if no process can be made."""
+    def __init__(self, words: Sequence[str], feed: str = "", more: Mapping[str, str] | None = None) -> None:
+        """Start it, with `feed` as its standard input and `more` in its environment; OSError if that cannot be."""
         theirs, self._lifeline = os.pipe()
         self._lock, self._held = threading.Lock(), True
         self._feed = feed.encode(errors="replace")
         try:
-            self._process = children.kept(words, theirs, fed=bool(feed))
+            self._process = children.kept(words, theirs, more or {}, fed=bool(feed))
         except BaseException:
             self.kill()
             raise

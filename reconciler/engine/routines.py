@@ -15,7 +15,7 @@ from reconciler.engine import stamps
 from reconciler.engine.console import Console
 from reconciler.engine.errands import Errands
 from reconciler.engine.ticker import Ticker
-from reconciler.engineconfig import MIB, Command, RoutineConfig
+from reconciler.engineconfig import CGROUP_PLACEHOLDER, MIB, Command, RoutineConfig
 from reconciler.errand import Errand
 from reconciler.memtierd import line
 
@@ -31,6 +31,20 @@ class Stage:
     paged_out: Callable[[], int]  # bytes, verified, since the beginning
     output: Callable[[str], None]
     errands: Errands
+    cgroup: str = ""  # the workload's directory, "" = none: what the placeholder stands for
+
+    def filled(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Words that begin with the placeholder, as values. A shell's text is left alone: a name is no program."""
+        if not self.cgroup:
+            return tuple(words)
+        return tuple(
+            self.cgroup + word.removeprefix(CGROUP_PLACEHOLDER) if word.startswith(CGROUP_PLACEHOLDER) else word
+            for word in words
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Where a shell finds what is not put into its text."""
+        return {CGROUP_PLACEHOLDER.removeprefix("$"): self.cgroup} if self.cgroup else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +164,9 @@ class Routine:
     def _run(self, command: Command) -> Outcome:
         match command.runner:
             case "exec":
-                return self._execute(command.words)
+                return self._execute(self._stage.filled(command.words))
             case "memtier":
-                return Outcome(status=0, text=self._stage.console.run(command.words))
+                return Outcome(status=0, text=self._stage.console.run(self._stage.filled(command.words)))
             case "memtier-prompt" if len(command.words) == 1:
                 split = line.split(command.words[0])
                 text = self._stage.console.run(split.words) if split.words else ""
@@ -164,7 +178,7 @@ class Routine:
 
     def _execute(self, words: Sequence[str], feed: str = "") -> Outcome:
         errands = self._stage.errands
-        self._errand = errand = Errand(words, feed)
+        self._errand = errand = Errand(words, feed, self._stage.environment())
         if self._stopped:
             errand.kill()
         try:

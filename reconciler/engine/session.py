@@ -223,6 +223,7 @@ class Session:
             paged_out=self.paged_out,
             output=partial(around.output, name),
             errands=around.errands,
+            cgroup=next(iter(self.task.cgroups), ""),
         )
 
     def _knows_amounts(self) -> bool:

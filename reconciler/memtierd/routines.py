@@ -19,6 +19,7 @@ _NOT_TOLD = (
     "what came from the container runtime may only ask (policy -dump, stats) and write to the log: other commands of "
     "the prompt reach the memory of all"
 )
+_STATS = "$MEMTIERD_SWAP_STATS_PATH"  # a file of nri-memtierd's, not documented there
 _EXAMPLE = "[policy, -dump, accessed, '0,1m,0']"
 
 
@@ -66,6 +67,9 @@ def _command(part: Part, key: str) -> Command | None:
         if part.values[key] == [] or given:
             part.say(key, "the command is empty", f"write {key}: {_EXAMPLE}")
         return None
+    if any(_STATS in word for word in given):
+        said = f"{_STATS} is not filled in: the output of a workload's routines is kept beside its other files"
+        part.say(key, said, "see STATE/rendered/NAMESPACE/POD/CONTAINER/output", Severity.WARNING)
     return _allowed(part, key, _understood(part, key, given, runner))
 
 

@@ -35,6 +35,7 @@ class Hall:
     errands: Errands = AT_ONCE
     out: int = 0  # bytes paged out
     shown: list[str] = field(default_factory=list)
+    cgroup: str = ""
 
     def run(self, words: tuple[str, ...]) -> str:
         if words[0] == "crash":
@@ -45,9 +46,36 @@ class Hall:
 
     def begin(self, *configs: RoutineConfig) -> Routines:
         stage = Stage(
-            name="w", console=self, paged_out=lambda: self.out, output=self.shown.append, errands=self.errands
+            name="w",
+            console=self,
+            paged_out=lambda: self.out,
+            output=self.shown.append,
+            errands=self.errands,
+            cgroup=self.cgroup,
         )
         return Routines(configs, stage, 0.0)
+
+
+STRANGE = "/cg/$(touch x);a b"
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (
+            Command(words=("echo", "$CGROUP2_ABS_PATH/memory.stat", "x$CGROUP2_ABS_PATH")),
+            "{}/memory.stat x$CGROUP2_ABS_PATH\n",
+        ),
+        (Command(words=("echo", "$CGROUP2_ABS_PATH"), runner="memtier"), "{}\n"),
+        (shell('echo "$CGROUP2_ABS_PATH/memory.stat"'), "{}/memory.stat\n"),
+        (Command(words=('echo a | cat; echo "$CGROUP2_ABS_PATH"',), runner="memtier-prompt"), "a\n{}\n"),
+    ],
+)
+def test_the_workloads_cgroup_is_a_value_and_never_a_program(command: Command, text: str) -> None:
+    hall = Hall(cgroup=STRANGE)
+    hall.begin(RoutineConfig(interval_ms=1000, command=command)).run(1.0)
+
+    assert hall.shown == [text.format(STRANGE)]
 
 
 @pytest.mark.parametrize(

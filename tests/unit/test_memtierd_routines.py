@@ -159,3 +159,10 @@ def test_a_page_out_without_a_command_is_warned_of() -> None:
 )
 def test_errors(text: str, message: str, hint: str) -> None:
     check_error(text, message, hint)
+
+
+def test_the_stats_file_of_nri_memtierd_is_warned_of() -> None:
+    text = routine("intervalcommand: [sh, -c, 'date > $MEMTIERD_SWAP_STATS_PATH']")
+
+    assert [severity for severity, _ in said(text)] == ["warning"]
+    assert "$MEMTIERD_SWAP_STATS_PATH is not filled in" in said(text)[0][1]
