@@ -18,6 +18,7 @@ DAMON = Path("/sys/kernel/mm/damon/admin/kdamonds")
 INTEREST = Path("/run/interest")
 NAME = "50-story.yaml"
 POINTS = 0.05
+BUSY_OUT = 0.02 if IDLE_BITMAP.exists() else 0.1  # of memory in use: DAMON knows regions, not pages
 NEAR, FAR = 0, 1  # node 1 has no CPU
 HELD_SECONDS = 40  # eight intervals
 
@@ -129,7 +130,7 @@ def test_a_share_goes_to_swap_and_stays_and_comes_back(product: object) -> None:
         poll.until("thirty per cent are in swap", lambda: within(program, 0.3), seconds=240, pause=3)
         poll.never("the share strays", lambda: not within(program, 0.3), seconds=HELD_SECONDS, pause=2)
         busy = memory.pages(program.pid, program.ranges("write", "read"))
-        assert busy.share() <= 0.02, busy
+        assert busy.share() <= BUSY_OUT, busy
 
         ebbtide.drop(NAME, RATIO.replace("SHARE", "0.1"))
         poll.until("ten per cent are in swap", lambda: within(program, 0.1), seconds=240, pause=3)
@@ -202,7 +203,7 @@ def test_the_kernel_pages_out_by_itself(product: object) -> None:
 
         poll.until("most idle memory is in swap", out, seconds=240, pause=3)
         poll.until("the report says who it was", lambda: "applied pageout" in show("damos"), seconds=30)
-        assert ebbtide.engine("damos")["advised_bytes"] == 0, "we have paged out nothing"
+        assert not ebbtide.engine("damos").get("advised_bytes"), "we have paged out nothing"
     ebbtide.clear_classes()
     ebbtide.drop(ebbtide.SCANNING, ebbtide.EMULATION)
     poll.until("the kdamonds went back", lambda: (DAMON / "nr_kdamonds").read_text() == "0\n", seconds=60)
