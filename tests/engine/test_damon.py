@@ -28,7 +28,6 @@ MIB = 1 << 20
 INTERVALS = {"sampling_us": 50_000, "aggregation_us": 1_000_000}
 PAGE = 4096
 ANY = WatcherConfig(cgroups=("/a",), interval_ms=1000)
-NOTHING_DONE = "the kernel tried 0 MiB and applied damos to 0 MiB; its quota was exceeded 0 times"
 CONTEXT = f"{ADMIN}/{OWN - 1}/contexts/0"
 
 
@@ -451,6 +450,6 @@ def test_a_report_never_waits_for_the_kernel_or_fails_with_it(bench: Bench) -> N
     engine.close()
 
     assert before is not None
-    assert (before.error, [note for note in before.notes if "the kernel tried" in note]) == ("", [NOTHING_DONE])
+    assert before.error == ""
     assert after is not None
     assert "was given back" in after.error, "the loop ends, and says why"
