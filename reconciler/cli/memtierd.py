@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _VALUED = ("config", "c", "f", "l")
 _SWITCHES = ("prompt", "echo", "debug", "version", "force")
 _HELP = ("h", "o", "help")
+_SIGNAL_S = 0.5
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -170,8 +171,15 @@ def _serve(args: argparse.Namespace, plan: Plan) -> int:
         if not talking.over and plan.listens:
             _listen(args, talking)
         if plan.config is not None and not talking.over and not (plan.listens and (args.prompt or talking.heard)):
-            threading.Event().wait()
+            _wait_for_a_signal()
         return Exit.FOUND if talking.failed else Exit.FINE
+
+
+def _wait_for_a_signal() -> NoReturn:
+    """In short waits: a signal that comes just before the thread blocks does not end that wait, only the next one."""
+    never = threading.Event()
+    while True:
+        never.wait(_SIGNAL_S)
 
 
 def _listen(args: argparse.Namespace, talking: "Talk") -> None:
