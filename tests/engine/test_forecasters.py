@@ -179,6 +179,7 @@ def test_who_died_between_two_rounds_costs_nothing(start: Start) -> None:
         '{"7": ' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"7": [{"addr": 4096, "length": 1, "heat": ' + "9" * 10_000 + "}]}",
     ],
+    ids=map(str, count()),  # one of them is too long for a name
 )
 def test_nonsense_is_no_forecast_and_its_program_is_killed(start: Start, tmp_path: Path, said: str) -> None:
     file = tmp_path / "said"
