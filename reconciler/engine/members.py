@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from reconciler import safety
-from reconciler.engine import processes
+from reconciler.engine import processes, regions
 from reconciler.engine.claims import Claims
 from reconciler.engine.processes import Process
 from reconciler.engine.watchers import catalogue
@@ -56,6 +56,11 @@ class Members:
         for pid, facts in mine.items():
             if pid not in self.known and not stopped():
                 self.guarded(pid, partial(self._adopt, facts, begin))
+
+    def reset_counters(self) -> None:
+        """The columns `accesses` and `writes` count from here on."""
+        for each in self.known.values():
+            each.regions = regions.reset(each.regions)
 
     def leave(self) -> None:
         """Give up all claims."""

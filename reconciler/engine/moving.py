@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from reconciler import brakes, logfmt
 from reconciler.brakes import Hold
-from reconciler.engine import locating, pages_of_interest, regions
+from reconciler.engine import locating, pages_of_interest
 from reconciler.engine.damos import Damos
 from reconciler.engine.figures import Book
 from reconciler.engine.forecasters import catalogue as forecasters
@@ -127,8 +127,7 @@ class Moving:
             self._let_the_kernel_act(self._kernel)
             self._done = self._said_of(self._kernel)
         if self.policy.resets:
-            for known in members.known.values():
-                known.regions = regions.reset(known.regions)
+            members.reset_counters()
         self.book.happened("decision", self._around.clock())
 
     def _let_the_kernel_act(self, kernel: Damos) -> None:

@@ -293,8 +293,7 @@ class Session:
     def _begin_counters(self) -> None:
         if self._reset:
             self._reset = False
-            for known in self._members.known.values():
-                known.regions = regions.reset(known.regions)
+            self._members.reset_counters()
 
     def _finish(self, tracker: Tracker) -> None:
         """What it could not mark is as if it had been accessed: that errs on the safe side."""

@@ -2,7 +2,7 @@
 
 from reconciler import checking
 from reconciler.memtierd import words
-from reconciler.memtierd.commands.command import Wrong
+from reconciler.memtierd.commands.command import Wrong, no_words
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.drafts import Source
 from reconciler.memtierd.flags import Flag, Given
@@ -19,6 +19,13 @@ def changeable(given: Given, desk: Desk, *flags: str) -> None:
     asked = [flag for flag in flags if flag in given]
     if asked and desk.host.fixed:
         raise Wrong(f"-{asked[0]}: {desk.host.fixed}")
+
+
+def checked(given: Given, desk: Desk) -> None:
+    """What policy, tracker and routines ask before anything else."""
+    if "dump" not in given:
+        no_words(given)
+    changeable(given, desk, "create", "config", "config-file", "start", "stop")
 
 
 def source(given: Given, desk: Desk) -> Source | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from reconciler.engineconfig import POLICY_NAMES, EngineConfig
 from reconciler.memtierd import drafts, native
 from reconciler.memtierd.commands import making
-from reconciler.memtierd.commands.command import Command, Wrong, no_words
+from reconciler.memtierd.commands.command import Command, Wrong
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.drafts import Source
 from reconciler.memtierd.flags import Flag, Given
@@ -18,9 +18,7 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     if "ls" in given:
         yield "\n".join(_NAMES)
         return
-    if "dump" not in given:
-        no_words(given)
-    making.changeable(given, desk, "create", "config", "config-file", "start", "stop")
+    making.checked(given, desk)
     if "create" in given:
         desk.policy = making.named("policy", given.text("create"), _NAMES)
         desk.policy_config = None

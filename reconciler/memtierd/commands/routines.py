@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from reconciler.memtierd import drafts, native, words
 from reconciler.memtierd.commands import making
-from reconciler.memtierd.commands.command import Command, Wrong, no_words
+from reconciler.memtierd.commands.command import Command, Wrong
 from reconciler.memtierd.desk import Desk, Routine
 from reconciler.memtierd.flags import Flag, Given
 
@@ -15,9 +15,7 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     if "ls" in given:
         yield "\n".join(_NAMES)
         return
-    if "dump" not in given:
-        no_words(given)
-    making.changeable(given, desk, "create", "config", "config-file", "start", "stop")
+    making.checked(given, desk)
     known = _known(desk)
     if "create" in given:
         known.append(Routine(name=making.named("routine", given.text("create"), _NAMES)))

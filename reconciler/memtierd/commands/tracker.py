@@ -9,7 +9,7 @@ from reconciler.engine.regions import Regions, ends
 from reconciler.engineconfig import EngineConfig, StubConfig, TrackerConfig, WatcherConfig
 from reconciler.memtierd import drafts, flags, native, rangetext, words
 from reconciler.memtierd.commands import making
-from reconciler.memtierd.commands.command import Command, Wrong, no_words
+from reconciler.memtierd.commands.command import Command, Wrong
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.drafts import Source
 from reconciler.memtierd.flags import Flag, Given
@@ -24,9 +24,7 @@ def run(given: Given, desk: Desk) -> Iterator[str]:
     if "ls" in given:
         yield "\n".join(_NAMES)
         return
-    if "dump" not in given:
-        no_words(given)
-    making.changeable(given, desk, "create", "config", "config-file", "start", "stop")
+    making.checked(given, desk)
     if "create" in given:
         name = making.named("tracker", given.text("create"), _NAMES)
         desk.tracker = TrackerConfig(name=name)
