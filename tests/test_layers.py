@@ -10,7 +10,13 @@ pytestmark = pytest.mark.linter
 
 ROOT = Path(__file__).parents[1]
 
-NOUNS = {"reconciler.engineconfig", "reconciler.model", "reconciler.actions", "reconciler.report"}
+NOUNS = {
+    "reconciler.agentconfig",
+    "reconciler.engineconfig",
+    "reconciler.model",
+    "reconciler.actions",
+    "reconciler.report",
+}
 PURE = {
     "reconciler.backoff",
     "reconciler.brakes",
@@ -49,6 +55,7 @@ PURE = {
 }
 EFFECTS = {
     "sysfs",
+    "reconciler.agent",
     "reconciler.baseline",
     "reconciler.children",
     "reconciler.errand",
