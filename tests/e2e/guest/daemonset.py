@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.guest import cri, pods
+from tests.e2e.guest import cri, node, pods
 
 BASE = Path("/src/packaging/kubernetes/base")
 HOST = 2  # NamespaceMode NODE
@@ -27,7 +27,10 @@ class DaemonPod:
         self.config = {
             "metadata": {"name": "ebbtide", "uid": self.uid, "namespace": "ebbtide"},
             "log_directory": str(pods.LOGS / self.uid),
-            "linux": {"security_context": {"namespace_options": {"network": HOST, "pid": HOST}}},
+            "linux": {
+                "cgroup_parent": pods.parent(self.uid, node.Driver.SYSTEMD),
+                "security_context": {"namespace_options": {"network": HOST, "pid": HOST}},
+            },
         }
         self.id = client.call("RunPodSandbox", config=self.config).pod_sandbox_id
         self.containers = {each["name"]: self._start(each) for each in self.spec["containers"]}
@@ -70,7 +73,11 @@ class DaemonPod:
                 for mount in container["volumeMounts"]
             ],
             "log_path": f"{container['name']}.log",
-            "linux": {"security_context": context, "resources": {}},
+            "linux": {
+                "cgroup_parent": pods.parent(self.uid, node.Driver.SYSTEMD),
+                "security_context": context,
+                "resources": {},
+            },
         }
         made = self.client.call("CreateContainer", pod_sandbox_id=self.id, config=config, sandbox_config=self.config)
         self.client.call("StartContainer", container_id=made.container_id)
