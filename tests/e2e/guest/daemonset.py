@@ -73,11 +73,7 @@ class DaemonPod:
                 for mount in container["volumeMounts"]
             ],
             "log_path": f"{container['name']}.log",
-            "linux": {
-                "cgroup_parent": pods.parent(self.uid, node.Driver.SYSTEMD),
-                "security_context": context,
-                "resources": {},
-            },
+            "linux": {"security_context": context, "resources": {}},
         }
         made = self.client.call("CreateContainer", pod_sandbox_id=self.id, config=config, sandbox_config=self.config)
         self.client.call("StartContainer", container_id=made.container_id)
