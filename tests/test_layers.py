@@ -18,6 +18,8 @@ NOUNS = {
     "reconciler.report",
 }
 PURE = {
+    "reconciler.agentkeys",
+    "reconciler.agentreading",
     "reconciler.backoff",
     "reconciler.brakes",
     "reconciler.checking",
