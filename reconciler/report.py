@@ -6,6 +6,7 @@ Plain values only: `dataclasses.asdict` of a Report is the JSON document of sche
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.agentconfig import Override
 from reconciler.model import Problem
 
 
@@ -77,6 +78,20 @@ class WorkloadReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """What the agent does, and each part's own figures."""
+
+    task: str = ""  # fingerprint of the AgentTask that runs
+    doing: str = "off"  # the parts that run, for people
+    observe: bool = False  # it decides and counts, and writes nothing
+    origins: Mapping[str, str] = field(default_factory=dict)  # "memcg.swap" -> file:line, or who set it
+    kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why
+    overrides: tuple[Override, ...] = ()  # set at runtime
+    errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
+    parts: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     version: int = 1
     state: str = "running"  # running | paused | observing | stopping
@@ -91,3 +106,4 @@ class Report:
     pending: tuple[str, ...] = ()  # actions of the last plan that were not done, as text
     problems: tuple[Problem, ...] = ()  # of class files and of no single workload
     workloads: tuple[WorkloadReport, ...] = field(default_factory=tuple)
+    agent: AgentReport = field(default_factory=AgentReport)

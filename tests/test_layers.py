@@ -20,6 +20,7 @@ NOUNS = {
 PURE = {
     "reconciler.agentkeys",
     "reconciler.agentreading",
+    "reconciler.agentwanted",
     "reconciler.backoff",
     "reconciler.brakes",
     "reconciler.checking",
