@@ -20,6 +20,7 @@ from reconciler.agentconfig import (
     ReclaimTask,
 )
 from reconciler.model import ClassTable, Desired, DesiredWorkload, MemoryClass, Mode
+from reconciler.report import OFF
 
 ROOT = "/"
 
@@ -63,7 +64,7 @@ def summary(task: AgentTask) -> str:
     """For people: the parts that run."""
     parts = [name for name in ("memcg", "compact", "swap") if getattr(task, name) is not None]
     parts += [f"reclaim of {len(task.reclaims)}"] if task.reclaims else []
-    said = ", ".join(parts) or "off"
+    said = ", ".join(parts) or OFF
     return f"{said} (observes only)" if task.observe and parts else said
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from reconciler.agentconfig import Override
 from reconciler.model import Problem
 
+OFF = "off"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnobReport:
@@ -82,7 +84,7 @@ class AgentReport:
     """What the agent does, and each part's own figures."""
 
     task: str = ""  # fingerprint of the AgentTask that runs
-    doing: str = "off"  # the parts that run, for people
+    doing: str = OFF  # the parts that run, for people
     observe: bool = False  # it decides and counts, and writes nothing
     origins: Mapping[str, str] = field(default_factory=dict)  # "memcg.swap" -> file:line, or who set it
     kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why

@@ -4,14 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from reconciler.agentconfig import AgentTask
-from reconciler.agentwanted import summary
 from reconciler.cli import render
 from reconciler.cli.render import Page
 from reconciler.quantities import human_bytes
-from reconciler.report import AgentReport
-
-OFF = summary(AgentTask())
+from reconciler.report import OFF, AgentReport
 
 
 def lines(report: AgentReport, page: Page) -> list[str]:

@@ -15,7 +15,7 @@ from reconciler.cli.failure import Failure
 from reconciler.cli.options import Options
 from reconciler.engineconfig import AgeConfig, EngineConfig
 from reconciler.model import Desired, EngineTask
-from reconciler.report import EngineReport, Report
+from reconciler.report import OFF, EngineReport, Report
 from sysfs import boot, capture
 from sysfs.tree import Tree
 
@@ -89,7 +89,7 @@ def _task(workload: str, loop: EngineReport, wanted: EngineTask | None) -> Engin
 
 def agent_of(looked: Looked, report: Report | None) -> AgentTask:
     """What the daemon's agent does, by its fingerprint; something unknown where that is not what is wanted."""
-    if report is None or report.agent.doing == agentwanted.summary(AgentTask()):
+    if report is None or report.agent.doing == OFF:
         return AgentTask()
     wanted = looked.look.desired.agent
     task = agentwanted.without(looked.look.desired, wanted, looked.known.released) if wanted else AgentTask()

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler import agentwanted, gather, plan, released, state
+from reconciler import gather, plan, released, state
 from reconciler.actions import BaselineEntry, ForgetOriginal, Known, Outcome, Plan, RestoreKnob, Result
-from reconciler.agentconfig import AgentTask
 from reconciler.baseline import Baseline
 from reconciler.cli import daemon_link, looking, options, render, select
 from reconciler.cli.failure import Exit, Failure
@@ -23,7 +22,7 @@ from reconciler.cli.options import Options
 from reconciler.cli.render import GREEN, RED, Column
 from reconciler.execute import Executor
 from reconciler.model import Desired, EngineTask, Knob
-from reconciler.report import Report
+from reconciler.report import OFF, Report
 from sysfs import boot, cgroup, probe
 from sysfs.tree import Tree
 
@@ -110,7 +109,7 @@ def mark(common: Options, ids: list[str]) -> None:
 
 def is_released(report: Report, ids: Iterable[str]) -> bool:
     wanted = set(ids)
-    if not wanted and report.agent.doing != agentwanted.summary(AgentTask()):
+    if not wanted and report.agent.doing != OFF:
         return False
     states = [workload.state for workload in report.workloads if workload.id in wanted or not wanted]
     return all(state in ("released", "unmanaged", "gone") for state in states)
