@@ -30,6 +30,7 @@ PURE = {
     "reconciler.desired",
     "reconciler.documents",
     "reconciler.inventory",
+    "reconciler.katafile",
     "reconciler.knobs",
     "reconciler.logfmt",
     "reconciler.merged",
