@@ -251,7 +251,7 @@ class Session:
         if self._tracker is None:
             means = self._means()
             self._tracker = self._around.trackers[self.task.tracker](means)
-            if (self.task.config.tracker.name, self.task.tracker) == ("auto", "damon") and self._knows_amounts():
+            if self.task.tracker == "damon" and self._knows_amounts():
                 self._tracker = Beside(self._tracker, means)
             self._moving.arm(means)
         return self._tracker
