@@ -107,6 +107,7 @@ class Moving:
     def notes(self) -> list[str]:
         """What a reader of the report must know."""
         notes = [self.policy.note, *(self._interest.notes if self._interest is not None else ()), self._done]
+        notes += [kernel.note] if (kernel := self._kernel) is not None else []
         return [note for note in notes if note]
 
     def came_back(self, size: int) -> None:

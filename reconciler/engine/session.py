@@ -321,6 +321,8 @@ class Session:
 
     def _refresh(self, known: Process) -> None:
         back = self._surveyor.refresh(known, self._around.clock(), self.deciseconds())
+        if self.task.config.kernel_pages_out():
+            known.regions = regions.entrusted(known.regions, int(Kind.ANON))
         self._moving.came_back(back * self.page_size)
 
     # -- what leaves -------------------------------------------------------------------------------------------------

@@ -378,7 +378,7 @@ def test_physical_memory_of_the_workloads_cgroups_alone(bench: Bench) -> None:
     assert bench.set("operations") == "paddr"
     assert bench.set("targets/0/regions/1/end") == str(0x40000000)
     assert [each["filters/0/memcg_path"] for each in found] == ["/a", "/a/below"]
-    assert {(each["filters/0/type"], each["filters/0/matching"], each["filters/1/type"]) for each in found} == {
+    assert {(each["filters/0/type"], each["filters/0/matching"], each["filters/2/type"]) for each in found} == {
         ("memcg", "N", "young")
     }
     assert {each["quotas/bytes"] for each in found} == {str(32 * MIB)}, "together what the class says"
