@@ -149,11 +149,11 @@ def test_a_task_by_hand_runs_at_once_and_is_reported(bench: Bench) -> None:
     )
     bench.engine.start(bench.task(config=slow))
     bench.run(1)
-    mover = bench.engine.mover("w")
-    assert mover is not None
-    mover.add(Task(pid=50, to=(1,)))
+    session = bench.engine.session("w")
+    assert session is not None
+    session.mover.add(Task(pid=50, to=(1,)))
 
-    assert mover.state() == BUSY
+    assert session.mover.state() == BUSY
 
     bench.run(1)
     report = bench.engine.report("w")
@@ -161,7 +161,6 @@ def test_a_task_by_hand_runs_at_once_and_is_reported(bench: Bench) -> None:
     assert set(np.flatnonzero(process.node == 1)) == {*range(32), *range(64, 96)}
     assert report is not None
     assert report.moved_bytes == 48 * PAGE
-    assert bench.engine.mover("nobody") is None
 
 
 def test_stats_of_a_session(bench: Bench) -> None:
