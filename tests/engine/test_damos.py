@@ -1,63 +1,30 @@
 """Policy `damos` in a loop: what comes back brakes, though nobody says which pages the kernel sent away."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from reconciler.engine.damos import Damos, check
-from reconciler.engine.kdamonds import Kdamonds, Wish
 from reconciler.engine.processes import Surveyor
 from reconciler.engine.trackers.tracker import Means
 from reconciler.engineconfig import DamosConfig, TrackerConfig
 from reconciler.model import Features
-from sysfs.damon import Stats
-from sysfs.damon_scheme import Abilities, Scheme, Spans
+from sysfs.damon_scheme import Abilities
 from sysfs.errors import Unsupported
 from sysfs.tree import Tree
 from tests.engine.conftest import CONFIG, Bench
+from tests.engine.fake_pool import FakePool
 from tests.engine.fake_process import PAGE, FakeKernel, FakeProcess
 
 PAGEOUT = DamosConfig(interval_ms=1000, min_age_ms=2000)
 
 
-@dataclass
-class Pool(Kdamonds):
-    """Of kdamonds that do as they are told, and nothing."""
-
-    can: Abilities = field(default_factory=Abilities)
-    schemes: tuple[Scheme, ...] = ()
-
-    def join(self, wish: Wish) -> "Pool":  # type: ignore[override]
-        del wish
-        return self
-
-    def serve(self, targets: dict[Any, Spans], schemes: tuple[Scheme, ...]) -> None:
-        del targets
-        self.schemes = schemes
-
-    def act(self, schemes: tuple[Scheme, ...]) -> None:
-        self.schemes = schemes
-
-    def check(self) -> None:  # type: ignore[override]
-        pass
-
-    def done(self) -> Stats:  # type: ignore[override]
-        return Stats()
-
-    def leave(self) -> None:  # type: ignore[override]
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.mark.parametrize(("first", "braked"), [(0, True), (1000, False)])
 def test_what_the_kernel_paged_out_and_comes_back_brakes_it(kernel: FakeKernel, first: int, braked: bool) -> None:
     """All of 1024 pages, or the last few."""
-    pool = Pool()
-    bench = Bench(kernel, kdamonds=pool)
+    pool = FakePool()
+    bench = Bench(kernel, kdamonds=pool)  # type: ignore[arg-type]
     process = kernel.add(FakeProcess(kernel.root, 50).map(0, 2048).present(0, 2048))
     bench.engine.start(bench.task(config=replace(CONFIG, policy=PAGEOUT)))
     bench.run(3)
@@ -81,7 +48,7 @@ OLD, NEW = Abilities(filters=True), Abilities(filters=True, dests=True, virtual_
 ANON, FILE, BOTH = ("anon",), ("file",), ("anon", "file")
 
 
-def means(root: Path, pool: Pool) -> Means:
+def means(root: Path, pool: FakePool) -> Means:
     tree = Tree(root)
     return Means(
         tree=tree,
@@ -90,7 +57,8 @@ def means(root: Path, pool: Pool) -> Means:
         features=Features(kernel="fake", page_size=PAGE),
         clock=lambda: 0.0,
         directories=lambda: ("/a",),
-        kdamonds=pool,
+        kdamonds=pool,  # type: ignore[arg-type]
+        workload="w",
     )
 
 
@@ -113,7 +81,7 @@ def test_pages_of_other_types_are_left_out_where_the_kernel_asks(
     (tmp_path / "a").mkdir()
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/iomem").write_text("00001000-0009ffff : System RAM\n")
-    pool = Pool(can=can)
+    pool = FakePool(can)
     Damos(config, means(tmp_path, pool)).roster({})
 
     assert [[(each.kind, each.matching) for each in scheme.filters] for scheme in pool.schemes] == [expected]
@@ -129,7 +97,7 @@ def test_pages_of_other_types_are_left_out_where_the_kernel_asks(
     ],
 )
 def test_where_it_does_not_ask_the_report_says_so(tmp_path: Path, config: DamosConfig, said: str) -> None:
-    note = Damos(config, means(tmp_path, Pool(can=NEW))).note
+    note = Damos(config, means(tmp_path, FakePool(NEW))).note
 
     assert said in note
     assert bool(note) == bool(said)
