@@ -18,6 +18,9 @@ NOUNS = {
     "reconciler.report",
 }
 PURE = {
+    "reconciler.agent.swap_header",
+    "reconciler.agent.swap_rules",
+    "reconciler.agent.swap_telling",
     "reconciler.backoff",
     "reconciler.brakes",
     "reconciler.checking",
