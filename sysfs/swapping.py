@@ -102,4 +102,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    _libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL: the one signal that nobody can have blocked
     sys.exit(main(sys.argv[1:]))

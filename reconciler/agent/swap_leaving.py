@@ -27,27 +27,33 @@ class Leaving(Protocol):
 
 class Swapoff:
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._path, self._killed = path, False
         self._child = children.python(["-m", "sysfs.swapping", path], Path(os.devnull))
         self._said: str | None = None
 
     def ended(self, seconds: float) -> bool:
         if self._said is None and select.select([self._child.output], [], [], seconds)[0]:
-            self._said = self._child.output.read().strip()
-            self._child.end()
+            self._listen()
         return self._said is not None
 
     def kill(self) -> None:
         """What it has said is read all the same: it may have been through just before."""
         if self._said is None:
+            self._killed = True
             self._child.process.kill()
-            self._said = self._child.output.read().strip()
-            self._child.end()
+            self._listen()
 
     def check(self) -> None:
-        if self._said == "0":
-            return
-        if not self._said:
-            raise errors.Busy(None, "swapoff was stopped, the area is in use as before", self._path)
-        code = int(self._said)
-        raise errors.of(OSError(code, os.strerror(code)), f"{self._path} (swapoff)")
+        match self._said:
+            case "0":
+                return
+            case "" | None:
+                what = "was stopped" if self._killed else "has ended without a word"
+                raise errors.Busy(None, f"swapoff {what}, the area is in use as before", self._path)
+            case code:
+                raise errors.of(OSError(int(code), os.strerror(int(code))), f"{self._path} (swapoff)")
+
+    def _listen(self) -> None:
+        """To its end, which comes at once."""
+        self._said = self._child.output.read().strip()
+        self._child.end()

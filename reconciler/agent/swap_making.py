@@ -51,7 +51,8 @@ class Maker:
         devices = (each for each in self.ledger.zrams if self._is_ours(each))
         return (*map(_file, self.ledger.files), *map(self._device, devices))
 
-    def make_file(self, folder: str, size: int, priority: int, wanted: Callable[[], bool]) -> None:
+    def make_file(self, folder: str, size: int, priority: int, wanted: Callable[[], bool]) -> str:
+        """Its name."""
         if not os.path.lexists(folder):
             self._save(folders=(*self.ledger.folders, folder))
             swap_places.make_folder(folder)
@@ -64,8 +65,10 @@ class Maker:
         except (OSError, swap_places.Unfit, swap_places.Unwanted):
             self._drop_file(file)
             raise
+        return os.path.basename(file.path)
 
-    def make_zram(self, size: int, priority: int, algorithm: str) -> None:
+    def make_zram(self, size: int, priority: int, algorithm: str) -> str:
+        """Its name."""
         self._save(before=tuple(sorted(zram.numbers(self._tree))))
         number = zram.add(self._tree)
         device = Zram(number=number, inode=zram.inode(self._tree, number), size_bytes=size)
@@ -79,6 +82,7 @@ class Maker:
         except OSError:
             self._drop_zram(device)
             raise
+        return f"zram{number}"
 
     def start_removal(self, name: str) -> Leaving:
         """Begin to empty it; what is left of it then is for `tidy`."""

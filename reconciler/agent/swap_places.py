@@ -16,7 +16,7 @@ from sysfs import errors, swapping
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_CHUNK = 1 << 20
+_CHUNK = 16 << 20
 
 
 class Unfit(Exception):
@@ -103,7 +103,10 @@ def remove_folder(path: str) -> None:
 
 
 def _fill(descriptor: int, size: int, system: FileSystem, wanted: Callable[[], bool]) -> None:
-    """fallocate(2) where there is one: the kernel takes extents that were never written. Else zeros, chunk by chunk."""
+    """fallocate(2) where there is one: the kernel takes extents that were never written.
+
+    Else zeros, chunk by chunk, each on disk before the next: nobody's page cache is pushed out for them.
+    """
     try:
         system.reserve(descriptor, size)
     except errors.Unsupported:
@@ -112,6 +115,8 @@ def _fill(descriptor: int, size: int, system: FileSystem, wanted: Callable[[], b
             if not wanted():
                 raise Unwanted from None
             _write_all(descriptor, memoryview(zeros)[: size - at], at)
+            os.fdatasync(descriptor)
+            os.posix_fadvise(descriptor, at, _CHUNK, os.POSIX_FADV_DONTNEED)
     if system.allocated(descriptor) < size:
         raise OSError(errno.EINVAL, "the file system left holes in the file", "fallocate")
 

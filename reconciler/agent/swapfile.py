@@ -4,6 +4,7 @@ Level-triggered: each look compares what is in use with what is wanted, and does
 decided in swap_rules.py, effects are in swap_making.py.
 """
 
+import logging
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
+from reconciler import logfmt
 from reconciler.agent import swap_places, swap_rules, swap_telling
 from reconciler.agent.swap_making import Doors, Maker
 from reconciler.agent.swap_record import Record
@@ -22,6 +24,8 @@ from reconciler.report import SwapAreaReport, SwapReport
 from sysfs.errors import Busy
 from sysfs.swap import Device
 from sysfs.tree import Tree
+
+log = logging.getLogger("ebbtide.swap")
 
 FOLDER = "swap"  # below STATE
 WATCH_S = 1.0  # while an area is emptied
@@ -133,13 +137,18 @@ class SwapFiles:
 
     def _perform(self, config: SwapConfig | None, step: Make | Remove, seen: Seen) -> None:
         if isinstance(step, Remove):
-            self._counts.removed += self._remove(next(area for area in seen.areas if area.name == step.name))
-        elif config:
-            self._counts.made += self._make(config, step.size_bytes)
+            if self._remove(next(area for area in seen.areas if area.name == step.name)):
+                self._counts.removed += 1
+                log.info("%s", logfmt.line("event=swap-removed", name=step.name))
+        elif config and (name := self._make(config, step.size_bytes)):
+            self._counts.made += 1
+            log.info("%s", logfmt.line("event=swap-made", name=name, bytes=step.size_bytes))
         self._state = swap_rules.succeeded(self._state)
 
     def _failed(self, problem: str) -> float:
         now = self._clock()
+        if problem != self._state.problem:
+            log.warning("%s", logfmt.line("event=swap-failed", error=problem))
         self._state = swap_rules.failed(self._state, problem, now)
         failures = self._state.failures
         self._report = replace(self._report, state="failing", reason="", error=problem, failures=failures)
@@ -147,18 +156,17 @@ class SwapFiles:
 
     # -- effects -------------------------------------------------------------------------------------------------------
 
-    def _make(self, config: SwapConfig, size: int) -> bool:
+    def _make(self, config: SwapConfig, size: int) -> str:
+        """The area's name, "" if it turned out that nobody wants it."""
         if config.kind is SwapKind.ZRAM:
-            self._maker.make_zram(size, config.priority, config.algorithm)
-            return True
+            return self._maker.make_zram(size, config.priority, config.algorithm)
         folder = self._sight.folder(config)
         try:
-            self._maker.make_file(folder, size, config.priority, lambda: self._wants(config))
+            return self._maker.make_file(folder, size, config.priority, lambda: self._wants(config))
         except swap_places.Unwanted:
-            return False
+            return ""
         except swap_places.Unfit as error:
             raise Busy(None, str(error), folder) from error
-        return True
 
     def _remove(self, area: Area) -> bool:
         """Watched all the time: stopped when memory becomes short, or when the area is wanted after all."""

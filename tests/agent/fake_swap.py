@@ -234,6 +234,7 @@ class FakeLeaving:
     def ended(self, seconds: float) -> bool:
         if self._area in self._node.areas and not self._killed:
             self._node.now += seconds
+            self._node.effect("while emptied")
             self._node.during_off()
             self._node.bring_back(self._area, min(self._area.used, int(self._node.speed * seconds)))
             if not self._area.used:

@@ -67,6 +67,7 @@ def life(node: Node, kind: SwapKind) -> None:
     node.memory *= 2
     settle(node, agent, 75)
     node.swap_out(15 * MIB)
+    node.speed = 4 * MIB
     agent.change(OFF)
     settle(node, agent)
 

@@ -79,8 +79,8 @@ def test_filling_ends_when_nobody_wants_it(folder: Path) -> None:
     answers = iter([True, True, False])
 
     with pytest.raises(Unwanted):
-        make(folder / "swap0", system(reserve=cannot), lambda: next(answers))
-    assert (folder / "swap0").stat().st_size == 2 * MIB
+        make(folder / "swap0", system(reserve=cannot), lambda: next(answers), 64 * MIB)
+    assert (folder / "swap0").stat().st_size == 32 * MIB
 
 
 # -- where it may not be -----------------------------------------------------------------------------------------------
