@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from reconciler.agent import swap_header, swap_places
 from reconciler.agent.swap_leaving import Leaving, Swapoff
@@ -69,8 +70,7 @@ class Maker:
 
     def make_zram(self, size: int, priority: int, algorithm: str) -> str:
         """Its name."""
-        self._save(before=tuple(sorted(zram.numbers(self._tree))))
-        number = zram.add(self._tree)
+        number = self._add_zram()
         device = Zram(number=number, inode=zram.inode(self._tree, number), size_bytes=size)
         self._save(before=None, zrams=(*self.ledger.zrams, device))
         try:
@@ -83,6 +83,15 @@ class Maker:
             self._drop_zram(device)
             raise
         return f"zram{number}"
+
+    def _add_zram(self) -> int:
+        """Asking makes it, so its number cannot be on record before; those that were there are."""
+        self._save(before=tuple(sorted(zram.numbers(self._tree))))
+        try:
+            return zram.add(self._tree)
+        except OSError:
+            self._save(before=None)
+            raise
 
     def start_removal(self, name: str) -> Leaving:
         """Begin to empty it; what is left of it then is for `tidy`."""
@@ -104,13 +113,13 @@ class Maker:
             yield self._drop_newcomer
         for file in self.ledger.files:
             if os.path.basename(file.path) not in in_use:
-                yield lambda file=file: self._drop_file(file)  # type: ignore[misc]
+                yield partial(self._drop_file, file)
         for device in self.ledger.zrams:
             if f"zram{device.number}" not in in_use or not self._is_ours(device):
-                yield lambda device=device: self._drop_zram(device)  # type: ignore[misc]
+                yield partial(self._drop_zram, device)
         for made in self.ledger.folders:
             if made != folder and not any(os.path.dirname(file.path) == made for file in self.ledger.files):
-                yield lambda made=made: self._drop_folder(made)  # type: ignore[misc]
+                yield partial(self._drop_folder, made)
 
     # -- one thing that goes -------------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class Spot:
     """A folder in which swap files may be."""
 
     exists: bool  # False: the last part of its path is to be made
-    room_bytes: int  # free, for root
+    room_bytes: int  # free, without what is reserved for root
 
 
 def inspect(path: str, system: FileSystem) -> Spot:

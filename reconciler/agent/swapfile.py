@@ -21,7 +21,7 @@ from reconciler.agent.swap_rules import Area, Make, Remove, Rest, Seen, State, S
 from reconciler.agent.swap_sight import Sight
 from reconciler.agentconfig import AgentTask, SwapConfig, SwapKind
 from reconciler.report import SwapAreaReport, SwapReport
-from sysfs.errors import Busy
+from sysfs.errors import Busy, KernelError
 from sysfs.swap import Device
 from sysfs.tree import Tree
 
@@ -29,7 +29,7 @@ log = logging.getLogger("ebbtide.swap")
 
 FOLDER = "swap"  # below STATE
 WATCH_S = 1.0  # while an area is emptied
-_WANTED = "it is wanted again"
+_WANTED = "it is to stay, for now"
 
 
 @dataclass(slots=True)
@@ -178,7 +178,9 @@ class SwapFiles:
             leaving.kill()
         try:
             leaving.check()
-        except Busy as error:
+        except KernelError as error:
+            if area.name not in self._sight.devices():  # somebody else was quicker
+                return True
             if stopped == _WANTED:
                 return False
             raise Busy(error.errno, stopped or error.strerror, error.filename) from error
@@ -192,14 +194,19 @@ class SwapFiles:
         area = next((each for each in seen.areas if each.name == name), None)
         if area is None:  # it is through
             return ""
-        if self._stopping or area not in swap_rules.surplus(config, seen):
+        if self._held() or area not in swap_rules.surplus(config, seen):
             return _WANTED
         areas = self._areas(devices, leaving=name)
         self._report = replace(self._report, areas=areas, used_bytes=sum(each.used_bytes for each in areas))
         return swap_rules.obstacle(config, seen, area, swap_rules.reserve(seen.memory_bytes) // 2)
 
     def _wants(self, config: SwapConfig) -> bool:
-        return not self._stopping and self._wanted_now() == config
+        return not self._held() and self._wanted_now() == config
+
+    def _held(self) -> bool:
+        """Whether we end, or are to observe only from now on."""
+        with self._lock:
+            return self._stopping or (self._task is not None and self._task.observe)
 
     def _wanted_now(self) -> SwapConfig | None:
         with self._lock:

@@ -191,6 +191,8 @@ class Node:
 
     def hot_add(self) -> int:
         self.effect("hot_add")
+        if code := self.refuses.pop("hot_add", 0):
+            raise failure(code, "hot_add")
         number = next(n for n in range(100) if n not in self.devices)
         self._inodes += 1
         self.devices[number] = Device(self._inodes)
@@ -228,7 +230,7 @@ class FakeLeaving:
     """A swapoff under way: so much comes back each second."""
 
     def __init__(self, node: Node, area: Used) -> None:
-        self._node, self._area, self._killed = node, area, False
+        self._node, self._area, self._killed, self._refused = node, area, False, False
         area.leaving = True
 
     def ended(self, seconds: float) -> bool:
@@ -236,6 +238,9 @@ class FakeLeaving:
             self._node.now += seconds
             self._node.effect("while emptied")
             self._node.during_off()
+            if self._area not in self._node.areas:
+                self._refused = True
+                return True
             self._node.bring_back(self._area, min(self._area.used, int(self._node.speed * seconds)))
             if not self._area.used:
                 self._node.areas.remove(self._area)
@@ -247,6 +252,8 @@ class FakeLeaving:
             self._killed, self._area.leaving = True, False
 
     def check(self) -> None:
+        if self._refused:
+            raise failure(errno.EINVAL, self._area.path)
         if self._area in self._node.areas:
             raise errors.Busy(None, "swapoff was stopped, the area is in use as before", self._area.path)
 

@@ -2,11 +2,13 @@
 
 import errno
 import os
+from dataclasses import replace
 from math import inf
 
 import pytest
 
 from reconciler.agent.swap_leaving import Swapoff
+from reconciler.agentconfig import AgentTask
 from sysfs.errors import Busy, KernelError
 from tests.agent.fake_swap import MIB, OFF, Node, settle, task
 
@@ -104,6 +106,39 @@ def test_a_removal_ends_when_we_do_and_goes_on_later(node: Node) -> None:
     again.change(OFF)
     settle(node, again)
     assert (node.sizes(), node.files()) == ([], [])
+
+
+@pytest.mark.parametrize("new", [AgentTask(observe=True), replace(task(), observe=True)])
+def test_a_removal_ends_when_we_are_to_observe_only(node: Node, new: AgentTask) -> None:
+    agent = node.agent()
+    agent.change(task())
+    settle(node, agent, 60)
+    node.in_memory = 600 * MIB
+    node.swap_out(500 * MIB)
+    node.during_off = lambda: agent.change(new)
+    agent.change(OFF)
+    settle(node, agent, 30)
+
+    assert node.sizes() == [1024]
+    assert 0 < node.swapped() < 500 * MIB
+    assert agent.report().failures == 0
+
+
+def test_an_area_that_somebody_else_empties_at_the_same_time(node: Node) -> None:
+    agent = node.agent()
+    agent.change(task(guest_swap_size_percent=SMALL))
+    settle(node, agent, 60)
+    node.swap_out(100 * MIB)
+
+    def quicker() -> None:
+        node.in_memory += node.swapped()
+        node.areas.clear()
+
+    node.during_off = quicker
+    agent.change(OFF)
+    settle(node, agent)
+
+    assert (node.files(), agent.report().state, agent.report().removed) == ([], "off", 1)
 
 
 def test_progress_is_told(node: Node) -> None:

@@ -1,5 +1,6 @@
 """Guest swap in compressed memory: zram devices of our own."""
 
+import errno
 import os
 
 import pytest
@@ -56,6 +57,18 @@ def test_a_device_of_ours_that_somebody_else_made_again_is_theirs(node: Node) ->
 
     assert sorted(node.devices) == [0]
     assert os.listdir(node.state_dir) == []
+
+
+def test_if_no_device_can_be_made_that_of_somebody_else_stays(node: Node) -> None:
+    node.refuses["hot_add"] = errno.ENOMEM
+    agent = node.agent()
+    agent.change(task(guest_swap_size_percent=SMALL, kind=SwapKind.ZRAM))
+    settle(node, agent, 60)
+    theirs = node.hot_add()
+    settle(node, agent, 200)
+
+    assert theirs == 0
+    assert [area.path for area in node.areas] == [f"{node.root}/dev/zram1"]
 
 
 def test_from_files_to_zram(node: Node) -> None:
