@@ -80,6 +80,7 @@ class WorkloadReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+<<<<<<< HEAD
 class AgentReport:
     """What the agent does, and each part's own figures."""
 
@@ -91,6 +92,38 @@ class AgentReport:
     overrides: tuple[Override, ...] = ()  # set at runtime
     errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
     parts: Mapping[str, object] = field(default_factory=dict)
+=======
+class SwapAreaReport:
+    """A swap file or zram device that the agent made."""
+
+    path: str
+    size_bytes: int
+    used_bytes: int = 0
+    priority: int = 0
+    leaving: bool = False  # what is in it is being brought back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapReport:
+    """The agent's guest swap."""
+
+    state: str = "off"  # off | steady | waiting | working | failing
+    reason: str = ""  # what it waits for, or why nothing can be made or removed
+    would: str = ""  # what would be done, were it not observing
+    kind: str = ""  # file | zram
+    folder: str = ""
+    memory_bytes: int = 0  # of the node, that the target is a percentage of
+    target_bytes: int = 0
+    size_bytes: int = 0  # of all areas
+    used_bytes: int = 0
+    areas: tuple[SwapAreaReport, ...] = ()
+    other_bytes: int = 0  # swap on this node that is not ours
+    made: int = 0  # since the daemon started
+    removed: int = 0
+    failures: int = 0  # in a row
+    error: str = ""  # of the last failure; "" after a success
+    notes: tuple[str, ...] = ()
+>>>>>>> swap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
