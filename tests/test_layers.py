@@ -18,6 +18,7 @@ NOUNS = {
     "reconciler.report",
 }
 PURE = {
+    "reconciler.agent.compact_rules",
     "reconciler.backoff",
     "reconciler.brakes",
     "reconciler.checking",
