@@ -6,9 +6,8 @@ it compares with is remembered since the last compaction, and only in memory: a 
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from threading import Event
 
 from reconciler import logfmt
 from reconciler.agent import compact_rules, pressure
@@ -18,7 +17,6 @@ from reconciler.agent.compact_sight import Place, Sight, look, name, places
 from reconciler.agentconfig import AgentTask, CompactConfig, PsiConfig
 from reconciler.report import CompactPlace, CompactReport
 from sysfs.errors import KernelError
-from sysfs.tree import Tree
 
 FIRST_LOOK_S = 1.0  # after the start: pressure is a growth, so the first period needs two readings
 SHORTEST_PERIOD_S = 1.0
@@ -27,12 +25,11 @@ _log = logging.getLogger("ebbtide.agent")
 
 
 class Compact:
-    """The part; `doors` are the way to the world of a compaction under way."""
+    """The part."""
 
-    def __init__(self, tree: Tree, page_size: int, clock: Callable[[], float], doors: Doors | None = None) -> None:
-        self._tree, self._page_size, self._clock = tree, page_size, clock
-        self._news = Event()
-        self._doors = doors or Doors(tree=tree, clock=clock, wait=self._wait)
+    def __init__(self, doors: Doors, page_size: int) -> None:
+        self._doors, self._page_size = doors, page_size
+        self._tree, self._clock = doors.tree, doors.clock
         self._task = AgentTask()
         self._ending = False
         self._meter: pressure.Meter | None = None  # None = off
@@ -47,11 +44,11 @@ class Compact:
 
     def change(self, task: AgentTask) -> None:
         self._task = task
-        self._news.set()
+        self._doors.news.set()
 
     def stop(self) -> None:
         self._ending = True
-        self._news.set()
+        self._doors.news.set()
 
     def report(self) -> CompactReport:
         return self._report
@@ -226,10 +223,6 @@ class Compact:
     def _tell(self, **figures: object) -> None:
         """Others see whole reports only: the last step is one assignment."""
         self._report = replace(self._report, **figures)  # type: ignore[arg-type]  # names are CompactReport's
-
-    def _wait(self, seconds: float) -> None:
-        self._news.wait(seconds)
-        self._news.clear()
 
 
 def _wanted(task: AgentTask) -> CompactConfig | None:

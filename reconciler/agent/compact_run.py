@@ -7,8 +7,9 @@ writes, and is killed when it takes too long, when tasks begin to wait, or when 
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Event
 from typing import Protocol
 
 from reconciler import children
@@ -38,15 +39,30 @@ class Bell(Protocol):
     def close(self) -> None: ...
 
 
+class News(Protocol):
+    """A `threading.Event` by which other threads say that something is new."""
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def wait(self, seconds: float, /) -> object: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
     """What a compaction does to the world; tests have others."""
 
     tree: Tree
     clock: Callable[[], float]
-    wait: Callable[[float], object]  # so many seconds, or until something is new
+    news: News = field(default_factory=Event)
     start: Callable[[str, str], Writer] = children.writing
     alarm: Callable[[Tree, float, PsiConfig], Bell] = alarm.watch
+
+    def wait(self) -> None:
+        """For the next step, or for news."""
+        self.news.wait(STEP_S)
+        self.news.clear()
 
 
 class Stop(StrEnum):
@@ -106,7 +122,7 @@ def _follow(doors: Doors, watch: "_Watch", writer: Writer, path: str) -> Ending:
         while (status := writer.ended()) is None:
             if stopped := watch.look():
                 return _killed(doors, writer, stopped, watch.unread)
-            doors.wait(STEP_S)
+            doors.wait()
     except BaseException:  # a bug: the next pass must not find a compaction that nobody watches
         writer.kill()
         raise
@@ -121,7 +137,7 @@ def _killed(doors: Doors, writer: Writer, stopped: Stopped, unread: str) -> Endi
         if doors.clock() >= end:
             said = f"the compaction was killed (by {stopped.by}) and has not ended {PATIENCE_S:g} s later"
             return Ending(stopped=stopped, left=writer, error=f"{said}; the next one waits for it", unread=unread)
-        doors.wait(STEP_S)
+        doors.wait()
     return Ending(stopped=stopped, unread=unread)
 
 
