@@ -24,6 +24,7 @@ PURE = {
     "reconciler.agent.swap_header",
     "reconciler.agent.swap_rules",
     "reconciler.agent.swap_telling",
+    "reconciler.agent.compact_rules",
     "reconciler.backoff",
     "reconciler.brakes",
     "reconciler.checking",
