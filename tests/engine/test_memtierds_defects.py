@@ -135,10 +135,13 @@ def test_another_configuration_replaces_the_loop_and_its_intervals(bench: Bench)
     bench.engine.start(bench.task(config=replace(CONFIG, routines=())))
     bench.run(3.5)
     assert report(bench).scans == 3
+    before = bench.engine.session("w")
+    assert before is not None
     bench.engine.start(bench.task(config=slow))
     bench.run(35)
 
-    assert report(bench).scans == 3, "of the new loop, and no other goes on"
+    assert report(bench).scans == 3, "of the new loop"
+    assert (before.run(), before.report().scans) == (float("inf"), 3), "the old one has ended, whoever wakes it"
 
 
 def test_limits_that_are_equal_make_no_rows_twice(bench: Bench) -> None:
