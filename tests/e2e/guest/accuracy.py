@@ -4,7 +4,7 @@ import mmap
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from reconciler.engine.processes import Process
 from reconciler.engine.regions import Addresses
 from reconciler.engine.trackers.tracker import Means, Seen, Tracker
 from reconciler.engineconfig import EngineConfig, StubConfig, TrackerConfig, WatcherConfig
-from reconciler.exerciser import score, settings
+from reconciler.exerciser import score
 from reconciler.exerciser.score import Interval, Ranges, Score, Span
 from reconciler.model import EngineSettings, EngineTask, Features
 from reconciler.report import AgeBin
@@ -165,10 +165,10 @@ def subject(name: str, folder: Path, *words: str) -> Iterator[Subject]:
 
 
 @contextmanager
-def subjects(kind: str) -> Iterator[list[Subject]]:
+def subjects(kind: str, scenarios: Sequence[str]) -> Iterator[list[Subject]]:
     """One for each scenario, and one that does nothing; their memory is filled."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        words = {name: ("-scenario", name, *KINDS[kind]) for name in settings.SCENARIOS} | {CONTROL: IDLE}
+        words = {name: ("-scenario", name, *KINDS[kind]) for name in scenarios} | {CONTROL: IDLE}
         started = [stack.enter_context(subject(name, Path(folder), *some)) for name, some in words.items()]
         for each in started:
             poll.until(f"{each.name} has filled its memory", each.has_begun, seconds=300, pause=0.2)
