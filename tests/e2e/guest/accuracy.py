@@ -140,8 +140,8 @@ class Subject:
         return len(self.amounts())
 
     def slowest_s(self) -> float:
-        """From one round to the next; a machine that cannot keep up says so here."""
-        return max(each.possibly[1] - each.surely[0] for each in self.amounts())
+        """From one round to the next; a machine that cannot keep up says so here. Not the first, while all begin."""
+        return max(each.possibly[1] - each.surely[0] for each in self.amounts()[1:])
 
     def amounts(self) -> list[Amount]:
         return [each for watched in self.watched for each in watched.amounts_seen]
@@ -226,20 +226,20 @@ def by_address(about: Subject, granule: int) -> Score:
 
 
 def by_amount(about: Subject, control: Subject, *, shared: bool) -> Score:
-    """Of trackers that know no addresses, less what a Python that does nothing uses; `shared`: forked pages are one."""
+    """Of trackers that know no addresses, less what a Python that does nothing uses; `shared`: forked pages are one.
+
+    Who has ended before a look has taken its memory along.
+    """
     lines, total = about.lines(), score.NOTHING
     for each, less in zip(about.amounts()[SETTLING:], control.amounts()[SETTLING:], strict=False):
         claimed = max(each.claimed - less.claimed, 0)
-        sure, possible = (hot_bytes(lines, span, shared=shared, whole=whole) for span, whole in spans(each))
+        truths = {pid: score.during(lines, pid, each.surely, each.possibly) for pid in {line.pid for line in lines}}
+        alive = {line.pid for line in lines if line.end > each.possibly[1]}
+        possible = size([truth.possible for truth in truths.values()], shared=shared)
+        sure = size([truth.sure for pid, truth in truths.items() if pid in alive], shared=shared)
         total += Score(claimed=claimed, right=min(claimed, possible), hot=sure, found=min(claimed, sure))
     return total
 
 
-def spans(amount: Amount) -> tuple[tuple[Span, bool], tuple[Span, bool]]:
-    return (amount.surely, True), (amount.possibly, False)
-
-
-def hot_bytes(lines: list[Interval], span: Span, *, shared: bool, whole: bool) -> int:
-    truths = [score.during(lines, pid, span, span) for pid in {line.pid for line in lines}]
-    touched = [truth.sure if whole else truth.possible for truth in truths]
+def size(touched: list[Ranges], *, shared: bool) -> int:
     return score.union(touched).size if shared else sum(each.size for each in touched)
