@@ -35,6 +35,7 @@ COMMAND = ("python3", "-m", "reconciler", "exercise")
 BUDGET = 400  # per cent of a CPU: an emulated one scans slowly
 COARSE_PAGES, FINE_PAGES = 512, 16  # of a region: a huge page; no more than a stripe
 CONTROL, IDLE = "nothing", ("-bs", "4M", "-brc", "0", "-bwc", "0")
+FILLING = {"growing": 1 << 20}  # random bytes that new memory is filled with: made anew whenever it grows
 KINDS = {"write": ("-brc", "0", "-bwc", "1"), "read": ("-brc", "1", "-bwc", "0")}
 
 
@@ -235,7 +236,7 @@ def by_amount(about: Subject, control: Subject, *, shared: bool) -> Score:
         claimed = max(each.claimed - less.claimed, 0)
         truths = {pid: score.during(lines, pid, each.surely, each.possibly) for pid in {line.pid for line in lines}}
         alive = {line.pid for line in lines if line.end > each.possibly[1]}
-        possible = size([truth.possible for truth in truths.values()], shared=shared)
+        possible = size([truth.possible for truth in truths.values()], shared=shared) + FILLING.get(about.name, 0)
         sure = size([truth.sure for pid, truth in truths.items() if pid in alive], shared=shared)
         total += Score(claimed=claimed, right=min(claimed, possible), hot=sure, found=min(claimed, sure))
     return total
