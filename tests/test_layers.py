@@ -22,6 +22,7 @@ PURE = {
     "reconciler.agentreading",
     "reconciler.agentwanted",
     "reconciler.backoff",
+    "reconciler.agent.memcg_rules",
     "reconciler.brakes",
     "reconciler.checking",
     "reconciler.classes",

@@ -110,6 +110,9 @@ class FakeLru(Tree):
         self.takes_swappiness = True
         self.own = "/system.slice/ebbtide.service"
         self.after: Callable[[str], None] = lambda _command: None
+        self.reads: dict[str, int] = {}  # how often each file was
+        self.reverse = False  # zombies are listed after the living
+        self.refuses_open = True  # what refuses to be written cannot even be opened for that
         self._next = 100
         self.cgroup("/")
 
@@ -155,6 +158,7 @@ class FakeLru(Tree):
     # -- Tree ----------------------------------------------------------------------------------------------------------
 
     def read_bytes(self, path: str) -> bytes:
+        self.reads[path] = self.reads.get(path, 0) + 1
         return self._text(path).encode()
 
     def write(self, path: str, text: str) -> None:
@@ -188,7 +192,7 @@ class FakeLru(Tree):
 
     def open(self, path: str, *, write: bool = False) -> io.FileIO:
         self._check(path)
-        if path in self.refuses and write:
+        if path in self.refuses and write and self.refuses_open:
             raise failure(self.refuses[path], path)
         return io.FileIO(os.devnull)
 
@@ -214,7 +218,7 @@ class FakeLru(Tree):
     def _text(self, path: str) -> str:
         self._check(path)
         if path == mglru.GENERATIONS:
-            return self._generations()
+            return self.generations()
         if path == mglru.ENABLED:
             return f"{self.switches:#06x}\n"
         if path == "/proc/swaps":
@@ -256,9 +260,11 @@ class FakeLru(Tree):
         lines = [f"{name} {size}" for name, size in zip(names, lists, strict=True)]
         return "\n".join([*lines, "workingset_refault_anon 0", f"workingset_refault_file {refaults}"]) + "\n"
 
-    def _generations(self) -> str:
+    def generations(self) -> str:
         lines = []
-        for group in sorted([*self.zombies, *self.groups.values()], key=lambda each: each.path):
+        for group in sorted(
+            [*self.zombies, *self.groups.values()], key=lambda each: (each.path, self.reverse == each.offline)
+        ):
             lines.append(f"memcg {group.number:5} {group.path}")
             for node, lru in group.lrus.items():
                 lines.append(f" node {node:5}")

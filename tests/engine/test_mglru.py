@@ -192,7 +192,7 @@ def grown(kernel: FakeLru) -> Lruvec:
 
 @pytest.mark.parametrize(("text", "expected"), [("0x0007\n", 7), ("0x0000", 0), ("7", 7), ("maybe", None), ("", None)])
 def test_switches_are_a_number(tree: LruTree, text: str, expected: int | None) -> None:
-    tree.read = lambda _path: text  # type: ignore[method-assign]
+    tree.read = lambda path: text  # type: ignore[method-assign]
     if expected is None:
         with pytest.raises(Rejected, match="not a number"):
             mglru.enabled(tree)
