@@ -105,7 +105,7 @@ class LruReport:
     run_aging_count: int = 0
     eviction: EvictionReport = EvictionReport()
     sleep_psi_exceeds_limit: int = 0  # periods left out because of pressure
-    bytes: int = 0  # less in all generations after evictions; what was allocated meanwhile counts against it
+    bytes: int = 0  # of these pages, those that left all generations; what was allocated meanwhile counts against it
     would_bytes: int = 0  # observing: shown by the oldest generation when it would have been taken
     reason: str = ""  # of the last pass, in words
     next_secs: float | None = None  # until its next pass; None = there is none

@@ -6,7 +6,7 @@ and nothing is known about addresses. Reclaim ages too, whenever it likes: numbe
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from sysfs.errors import Rejected
@@ -54,9 +54,20 @@ class Lruvec:
         return sum(each.anon_pages + each.file_pages for each in self.generations)
 
 
-def read(tree: Tree) -> tuple[Lruvec, ...]:
-    """All cgroups, offline ones too, on all nodes."""
-    return tuple(parse(tree.read(GENERATIONS)))
+def read(tree: Tree, paths: Collection[str] | None = None) -> tuple[Lruvec, ...]:
+    """All cgroups, or those of these paths, offline ones too, on all nodes; the kernel tells of all in any case."""
+    text = tree.read(GENERATIONS)
+    return tuple(parse(text if paths is None else _only(text, paths)))
+
+
+def _only(text: str, paths: Collection[str]) -> str:
+    """Cut out quickly: one that evicts reads again and again, and a node may have a thousand cgroups."""
+    blocks = f"\n{text}".split("\nmemcg ")[1:]
+    return "".join(f"memcg {each}\n" for each in blocks if (_path(each) or "/") in paths)
+
+
+def _path(block: str) -> str:
+    return block.partition("\n")[0].lstrip(" ").partition(" ")[2]
 
 
 def parse(text: str) -> Iterator[Lruvec]:

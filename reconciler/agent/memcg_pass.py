@@ -224,7 +224,7 @@ class Pass:
         known, progress = eviction.known, eviction.progress
         known.ended(reason, words or _WORDS[reason], progress.pages)
         if progress.commands:
-            known.bytes += max(eviction.pages - known.lruvec.pages, 0) * self._ground.page_size
+            known.bytes += max(min(eviction.pages - known.lruvec.pages, progress.pages), 0) * self._ground.page_size
             known.regret = Regret(
                 taken_bytes=progress.pages * self._ground.page_size,
                 refaulted_bytes=self._refaulted(self._ground.directory(known.lruvec.path)),

@@ -42,8 +42,7 @@ class Generations:
         self._tree = tree
 
     def survey(self, paths: Collection[str] | None = None) -> tuple[Lruvec, ...]:
-        """The kernel tells of all cgroups, whoever is asked for."""
-        return tuple(each for each in mglru.read(self._tree) if paths is None or each.path in paths)
+        return mglru.read(self._tree, paths)
 
     def age(self, at: Lruvec, *, swap: bool) -> None:
         mglru.age(self._tree, at, swap=swap)

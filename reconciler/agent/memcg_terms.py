@@ -3,11 +3,13 @@
 A pass asks at each step, so that a change reaches what is under way, and every cgroup that is known already.
 """
 
-from functools import cache
+from functools import lru_cache
 
 from reconciler import agentwanted
 from reconciler.agent.memcg_rules import Profiles
 from reconciler.agentconfig import AgentTask, Kept, MemcgConfig, MemcgProfile
+
+_REMEMBERED = 1 << 14  # answers: cgroups come and go while nothing else changes
 
 
 class Terms:
@@ -18,8 +20,8 @@ class Terms:
         self._kept = task.kept + ((Kept(cgroup=own, reason="it is our own"),) if own.strip("/") else ())
         self._profiles = Profiles(config)
         self.periods = self._profiles.periods()
-        self.profile = cache(self._profile)
-        self.left_alone = cache(self._left_alone)
+        self.profile = lru_cache(_REMEMBERED)(self._profile)
+        self.left_alone = lru_cache(_REMEMBERED)(self._left_alone)
 
     def _left_alone(self, path: str) -> str:
         """Why nothing is done with it, or with what it is below; "" if there is no reason."""

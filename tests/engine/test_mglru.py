@@ -124,6 +124,14 @@ def test_a_line_that_is_wrong_loses_nothing_but_what_belongs_to_it() -> None:
     assert (found[2].oldest.number, found[2].youngest, found[2].pages) == (5, 6, 14)
 
 
+@pytest.mark.parametrize("text", [TEXT, WILD, "", "memcg     0 \n node 0\n 1 2 3 4\n"])
+@pytest.mark.parametrize("paths", [(), ("/",), ("/shop/db 1",), ("/", "/ended", "/two words  and blanks "), ("/no",)])
+def test_reading_a_few_is_reading_all_and_leaving_out(tree: LruTree, text: str, paths: tuple[str, ...]) -> None:
+    tree.text = text
+
+    assert mglru.read(tree, paths) == tuple(each for each in mglru.read(tree) if each.path in paths)
+
+
 @given(st.text(alphabet="memcgnode 0123456789-/x\n", max_size=300))
 def test_no_text_breaks_the_parser(text: str) -> None:
     for each in mglru.parse(text + "\n" + TEXT):
