@@ -122,7 +122,15 @@ def pass_on(number, frame):
     except OSError:  # it has not its own group yet, or nobody is left
         pass
 
+def reap(number, frame):
+    try:
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid != child:
+            os.waitpid(found.si_pid, 0)
+    except ChildProcessError:
+        pass
+
 signal.signal(signal.SIGTERM, pass_on)
+signal.signal(signal.SIGCHLD, reap)
 os.close(0)
 os.close(1)
 ended = os.pidfd_open(child)
@@ -303,3 +311,50 @@ def answering(command: Sequence[str], errors: int = subprocess.DEVNULL) -> Answe
         assert pipe is not None
         os.set_blocking(pipe.fileno(), False)
     return child
+
+
+# -- one write that may take minutes inside the kernel (reconciler/agent/compact_run.py) -------------------------------
+
+# SIGKILL is what ends such a write, also when we are gone: what another signal would do depends on its handlers.
+_WRITER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent has ended")
+try:
+    os.write(os.open(sys.argv[2], os.O_WRONLY), sys.argv[3].encode())
+except OSError as error:
+    sys.exit(64 + error.errno)
+"""
+_REFUSED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """A child that is itself the writer: killing it ends the write."""
+
+    process: subprocess.Popen[bytes]
+
+    def ended(self) -> int | None:
+        """None while it writes; then 0, the errno of the kernel's refusal, or below 0 if it did not get to its end."""
+        status = self.process.poll()
+        if status is None or status <= 0:
+            return status
+        return status - _REFUSED if status > _REFUSED else -status
+
+    def kill(self) -> None:
+        """It ends as soon as the kernel notices: look at `ended`."""
+        self.process.kill()
+
+
+def writing(path: str, text: str) -> Writing:
+    """Start one write to a file that is there; the child ends when the calling thread does, however it ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _WRITER, str(os.getpid()), path, text],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    return Writing(process=process)

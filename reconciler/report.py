@@ -128,11 +128,86 @@ class MemcgReport:
     why: str = ""  # it is not mglru
     passes: int = 0
     seconds: float = 0.0  # of the last pass
+    taken_bytes: int = 0  # of all cgroups, also those that are gone
+    would_take_bytes: int = 0  # observing: what would have been taken
     cut: int = 0  # passes that pass_secs ended, and the next one went on with
     offline: int = 0  # removed cgroups that the kernel still lists; nothing is done with them
     unread: str = ""  # why pressure could not be judged, and so holds and stops nothing
     error: str = ""  # of the last pass
     cgroups: tuple[MemcgCgroup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapAreaReport:
+    """A swap file or zram device that the agent made."""
+
+    path: str
+    size_bytes: int
+    used_bytes: int = 0
+    priority: int = 0
+    leaving: bool = False  # what is in it is being brought back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapReport:
+    """The agent's guest swap."""
+
+    state: str = "off"  # off | steady | waiting | working | failing
+    reason: str = ""  # what it waits for, or why nothing can be made or removed
+    would: str = ""  # what would be done, were it not observing
+    kind: str = ""  # file | zram
+    folder: str = ""
+    memory_bytes: int = 0  # of the node, that the target is a percentage of
+    target_bytes: int = 0
+    size_bytes: int = 0  # of all areas
+    used_bytes: int = 0
+    areas: tuple[SwapAreaReport, ...] = ()
+    other_bytes: int = 0  # swap on this node that is not ours
+    made: int = 0  # since the daemon started
+    removed: int = 0
+    failures: int = 0  # in a row
+    error: str = ""  # of the last failure; "" after a success
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactPlace:
+    """What the last decision on one memory node (None = all memory) was made of; fragments are pages."""
+
+    node: int | None
+    fragments: int  # free, movable, in blocks below compact_order
+    free_bytes: int
+    at_least: bool = False  # the kernel stopped counting fragments
+    fragments_before: int = 0  # right after the last compaction; 0 = there was none
+    free_bytes_before: int = 0
+    waited: int = 0  # periods without a compaction since
+    compact: bool = False  # the decision
+    forced: bool = False  # by compact_force_times
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactReport:
+    """Figures since the daemon's start."""
+
+    state: str = "off"  # off | waiting | compacting
+    periods: int = 0
+    held: int = 0  # periods that pressure, or a compaction that would not end, left no choice
+    would: int = 0  # decided while observing, and not done
+    runs: int = 0  # compactions begun, also those stopped
+    forced: int = 0  # of these, by compact_force_times
+    stopped: Mapping[str, int] = field(default_factory=dict)  # time | pressure | change | end
+    failed: int = 0  # could not be begun
+    seconds: float = 0.0  # of all runs
+    last_seconds: float = 0.0
+    last_stop: str = ""  # what stopped the last one; "" = it came to its end
+    fragments_before: int = 0  # of the last run
+    fragments_after: int = 0
+    decision: str = ""  # the last period's, in words
+    places: tuple[CompactPlace, ...] = ()
+    unread: str = ""  # why pressure could not be judged, and so holds and stops nothing
+    error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +221,9 @@ class AgentReport:
     kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why
     overrides: tuple[Override, ...] = ()  # set at runtime
     errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
-    parts: Mapping[str, object] = field(default_factory=dict)
+    memcg: MemcgReport | None = None
+    compact: CompactReport | None = None
+    swap: SwapReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,14 @@ class Memcg:
         """The pass under way ends before its next command. MGLRU's switches stay: the next daemon knows of them."""
         self._stopping = True
 
+    def release(self) -> str:
+        """While no daemon runs: MGLRU's switches as they were. Why they are not, "" = they are."""
+        try:
+            self._switch.give_back()
+        except OSError as error:
+            return f"MGLRU's switches stay on: {error}"
+        return ""
+
     def report(self) -> MemcgReport:
         now, (_, terms), sight = self._ground.clock(), self._wanted, self._sight
         several = groupby(sorted(sight.known.values(), key=lambda each: each.key), key=lambda each: each.lruvec.path)
@@ -133,6 +141,8 @@ class Memcg:
             why=why,
             passes=self._said.passes + 1,
             seconds=self._ground.clock() - begun,
+            taken_bytes=self._said.taken_bytes + one.taken_bytes,
+            would_take_bytes=self._said.would_take_bytes + one.would_take_bytes,
             cut=self._said.cut + one.cut,
             unread=one.unread,
         )

@@ -49,6 +49,7 @@ class Pass:
         self._ground, self._source, self._terms, self._youngest_secs = ground, source, terms, youngest_secs
         self._begun = ground.clock()
         self.cut = False  # by pass_secs
+        self.taken_bytes = self.would_take_bytes = 0
         self.unread = ""  # why pressure could not be judged
 
     def run(self, due: frozenset[float], known: Iterable[Known]) -> None:
@@ -217,6 +218,7 @@ class Pass:
         size = rules.takable(eviction.progress, swap=swap) * self._ground.page_size
         size = min(size, most_bytes) if most_bytes else size
         eviction.known.would_bytes += size
+        self.would_take_bytes += size
         return self._end(eviction, Reason.OBSERVED, f"{size} bytes would be taken")
 
     def _end(self, eviction: Eviction, reason: Reason, words: str = "") -> bool:
@@ -224,7 +226,9 @@ class Pass:
         known, progress = eviction.known, eviction.progress
         known.ended(reason, words or _WORDS[reason], progress.pages)
         if progress.commands:
-            known.bytes += max(min(eviction.pages - known.lruvec.pages, progress.pages), 0) * self._ground.page_size
+            taken = max(min(eviction.pages - known.lruvec.pages, progress.pages), 0) * self._ground.page_size
+            known.bytes += taken
+            self.taken_bytes += taken
             known.regret = Regret(
                 taken_bytes=progress.pages * self._ground.page_size,
                 refaulted_bytes=self._refaulted(self._ground.directory(known.lruvec.path)),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.agent.agent import PARTS, World, give_back
 from reconciler.agentconfig import MemcgProfile
 from sysfs import mglru
-from tests.agent.fake_lru import FakeLru
+from tests.agent.fake_lru import MOUNT, PAGE, FakeLru
 from tests.agent.memcg_bench import Bench
 
 
@@ -93,6 +94,21 @@ def test_who_changes_the_switches_after_us_has_decided(bench: Bench) -> None:
     assert bench.kernel.switches == 3
     assert switched(bench.kernel) == ["0x0007"]
     assert list(bench.folder.iterdir()) == []
+
+
+def test_release_without_a_daemon_puts_them_back_and_says_if_it_cannot(bench: Bench) -> None:
+    bench.kernel.switches = 0
+    bench.profile(MemcgProfile())
+    bench.periods()
+    kernel = bench.kernel
+    world = World(tree=kernel, mount=MOUNT, page_size=PAGE, state_dir=bench.folder, boot_id="boot", clock=kernel.clock)
+    makers = {"memcg": PARTS["memcg"]}
+    kernel.refuses[mglru.ENABLED] = errno.EPERM
+    assert "switches stay on" in give_back(world, makers)[0]
+
+    kernel.refuses.clear()
+    assert give_back(world, makers) == ()
+    assert (kernel.switches, list(bench.folder.iterdir())) == (0, [])
 
 
 def test_what_the_processor_cannot_do_is_not_asked_again(bench: Bench) -> None:

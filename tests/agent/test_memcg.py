@@ -39,6 +39,7 @@ def test_cold_page_cache_leaves_after_three_agings_and_the_hot_set_stays(bench: 
     found = bench.figures("/shop")
     assert (found.eviction.page, found.bytes, found.run_aging_count) == (8_000, 8_000 * PAGE, 4)
     assert found.eviction.no_min_lru_file >= 1
+    assert bench.part.report().taken_bytes == 8_000 * PAGE
 
 
 def test_with_swap_idle_anonymous_memory_leaves_too(bench: Bench) -> None:

@@ -126,6 +126,7 @@ def test_who_only_looks_writes_nothing_and_says_what_would_leave(tmp_path: Path,
 
     assert kernel.written == []
     assert list(tmp_path.iterdir()) == []
+    assert bench.figures("/shop").would_bytes == bench.part.report().would_take_bytes
     assert bench.figures("/shop").would_bytes == 2 * 1_000 * PAGE, "in the third and the fourth pass"
     assert bench.figures("/shop").reason == "Observed: 4096000 bytes would be taken"
     assert asdict(bench.figures("/shop").eviction) == dict.fromkeys(asdict(bench.figures("/shop").eviction), 0)

@@ -228,6 +228,20 @@ def test_single_pages_that_nobody_used_for_an_interval_are_demoted(bench: Bench,
     assert on(idle, 1) == [*range(WORD), *range(3 * WORD, 2048)]
 
 
+def test_pages_that_came_back_are_demoted_again(bench: Bench, idle: FakeProcess) -> None:
+    start(bench)
+    bench.run(1.5)
+    first = on(idle, 1)
+    idle.node[:WORD] = 0  # somebody brought them back, and used them
+    bench.kernel.access(0, WORD)
+    idle.write()
+    bench.run(1)
+    in_use = on(idle, 1)
+    bench.run(2)
+
+    assert (first, in_use, on(idle, 1)) == ([*range(2048)], [*range(WORD, 2048)], [*range(2048)])
+
+
 def test_marks_that_others_have_set_count_for_nothing(bench: Bench, idle: FakeProcess) -> None:
     """Who has just come was not watched, however idle its pages look."""
     late = FakeProcess(bench.kernel.root, 51).map(0, 64).present(0, 64, frame=4096)
