@@ -80,6 +80,64 @@ class WorkloadReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvictionReport:
+    """Of one cgroup on one node: pages that left its oldest generation, and how often evictions ended why."""
+
+    page: int = 0
+    no_min_lru_file: int = 0  # nothing in the oldest generation that may be taken
+    min_lru_inc: int = 0  # a command took nothing
+    other_error: int = 0  # the oldest generation was emptied, or there never were four: the usual end
+    error: int = 0
+    psi_exceeds_limit: int = 0
+    pass_bytes: int = 0
+    pass_secs: int = 0
+    refault: int = 0  # what was taken came back, or this pass took nothing because of that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LruReport:
+    """One cgroup on one node, since it was first seen."""
+
+    node: int  # -1 = all nodes, where they cannot be told apart
+    max_seq: int = 0
+    min_seq: int = 0
+    last_inc_secs: float = 0.0  # since the youngest generation was made, by whomever
+    run_aging_count: int = 0
+    eviction: EvictionReport = EvictionReport()
+    sleep_psi_exceeds_limit: int = 0  # periods left out because of pressure
+    bytes: int = 0  # of these pages, those that left all generations; what was allocated meanwhile counts against it
+    would_bytes: int = 0  # observing: shown by the oldest generation when it would have been taken
+    reason: str = ""  # of the last pass, in words
+    next_secs: float | None = None  # until its next pass; None = there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemcgCgroup:
+    path: str  # below the cgroup v2 mount
+    id: int  # the kernel's number for it
+    ino: int
+    left_alone: str = ""  # why nothing is done with it
+    nodes: tuple[LruReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemcgReport:
+    """Aging and eviction; figures since the daemon's start."""
+
+    mechanism: str = ""  # mglru | memory.reclaim | "" = nothing has run yet, or nothing can
+    why: str = ""  # it is not mglru
+    passes: int = 0
+    seconds: float = 0.0  # of the last pass
+    taken_bytes: int = 0  # of all cgroups, also those that are gone
+    would_take_bytes: int = 0  # observing: what would have been taken
+    cut: int = 0  # passes that pass_secs ended, and the next one went on with
+    offline: int = 0  # removed cgroups that the kernel still lists; nothing is done with them
+    unread: str = ""  # why pressure could not be judged, and so holds and stops nothing
+    error: str = ""  # of the last pass
+    cgroups: tuple[MemcgCgroup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwapAreaReport:
     """A swap file or zram device that the agent made."""
 
@@ -163,6 +221,7 @@ class AgentReport:
     kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why
     overrides: tuple[Override, ...] = ()  # set at runtime
     errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
+    memcg: MemcgReport | None = None
     compact: CompactReport | None = None
     swap: SwapReport | None = None
 

@@ -26,6 +26,7 @@ PURE = {
     "reconciler.agent.swap_telling",
     "reconciler.agent.compact_rules",
     "reconciler.backoff",
+    "reconciler.agent.memcg_rules",
     "reconciler.brakes",
     "reconciler.checking",
     "reconciler.classes",

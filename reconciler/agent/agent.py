@@ -15,6 +15,7 @@ from typing import Any
 from reconciler import agentwanted, backoff
 from reconciler.agent import compact_run
 from reconciler.agent.compact import Compact
+from reconciler.agent.memcg import Memcg
 from reconciler.agent.part import Part, Releasing
 from reconciler.agent.swapfile import SwapFiles
 from reconciler.agentconfig import AgentTask, Override
@@ -42,6 +43,10 @@ def _compact(world: World) -> Part:
     return Compact(compact_run.Doors(tree=world.tree, clock=world.clock), world.page_size)
 
 
+def _memcg(world: World) -> Part:
+    return Memcg(world.tree, world.mount, world.page_size, world.clock, world.state_dir, world.boot_id)
+
+
 def _swap(world: World) -> Part:
     return SwapFiles(
         world.tree,
@@ -54,7 +59,7 @@ def _swap(world: World) -> Part:
 
 
 Makers = Mapping[str, Callable[[World], Part]]
-PARTS: Makers = {"compact": _compact, "swap": _swap}  # by their names in AgentReport
+PARTS: Makers = {"memcg": _memcg, "compact": _compact, "swap": _swap}  # by their names in AgentReport
 
 
 class Worker:

@@ -9,7 +9,7 @@ from reconciler.cli.render import Page
 from reconciler.quantities import human_bytes
 from reconciler.report import OFF, AgentReport
 
-PARTS = ("compact", "swap")
+PARTS = ("memcg", "compact", "swap")
 
 
 def lines(report: AgentReport, page: Page) -> list[str]:
