@@ -129,6 +129,7 @@ class ReclaimConfig:
     io_target_percent: float = 0.1  # stall of io, beside any slo
     interval_secs: float = 6.0
     step_percent: float = 0.05  # of the memory in use that one probe takes, at no pressure at all
+    most_step_percent: float = 1.0  # steps double up to this while nothing hurts, far above the footprint found before
     floor_bytes: int = 100 * MIB  # never below
     floor_percent: float = 0.0  # of the runtime's memory limit; the higher of the two floors holds
     swappiness: int | None = None  # 0..200; None = the kernel's
