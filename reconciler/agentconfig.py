@@ -173,6 +173,7 @@ class ReclaimTask:
     cgroup: str  # path below the mount
     config: ReclaimConfig
     memory_limit: int | None = None  # the runtime's, bytes
+    observe: bool = False  # of this one: decide and count, write nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,6 +207,11 @@ def needed(history: Rows) -> NDArray[np.int64]:
     return found
 
 
+def typical(history: Rows) -> int:
+    """Bytes that were needed half of the time at most; 0 where nothing is known."""
+    return int(np.median(needed(history))) if len(history) else 0
+
+
 def right_size(history: Rows) -> RightSize:
     """Request: what was needed 95 % of the time. Limit: room above the most that was ever needed."""
     if not len(history):

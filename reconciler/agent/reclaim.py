@@ -64,7 +64,7 @@ class Reclaim:
 
     def change(self, task: AgentTask) -> None:
         with self._lock:
-            self._task = task
+            self._task = task if task != self._task else self._task
 
     def stop(self) -> None:
         self._stopping = True
@@ -138,7 +138,7 @@ class Reclaim:
             self._row_due = now + ROW_S
             self._world.ages.refresh()
             for probe in self._probes.values():
-                probe.remember(observe=task.observe)
+                probe.remember(observe=task.observe or probe.task.observe)
         if now >= self._save_due:
             self._save_due = now + SAVE_S
             self._save()

@@ -14,7 +14,7 @@ from reconciler.agent.reclaim_law import Decision, Memory, Signals, State, Step,
 from reconciler.agentconfig import AgentTask, PsiConfig, ReclaimTask, Slo
 from reconciler.report import ReclaimedReport
 from sysfs import reclaim
-from sysfs.errors import Gone, KernelError, Rejected
+from sysfs.errors import Gone, KernelError, Rejected, Unsupported
 from sysfs.reclaim import Sample
 from sysfs.tree import Tree
 
@@ -99,20 +99,23 @@ class Probe:
         self.report = replace(self.report, state=state, reason=reason, error=error)
 
     def _interval(self, whole: AgentTask, terms: Terms, deadline: float, ends: Callable[[], bool]) -> None:
-        reading = self._look(whole.psi, observe=whole.observe)
-        if why := _kept(whole, self.task.cgroup):
+        observe = whole.observe or self.task.observe
+        reading = self._look(whole.psi, observe=observe)
+        if (why := _kept(whole, self.task.cgroup)) and not observe:
             self._tell(reading, Decision(state=State.WAITING, reason=why, memory=Memory()))
             return
         now = self.world.clock()
         decision = reclaim_law.decide(self.task.config, terms, self._memory, self._seen(reading.signals), now)
         self._memory = decision.memory
         self._tell(reading, decision)
-        if decision.step is not None and whole.observe:
+        if decision.step is not None and observe:
             self._imagine(decision.step, reading)
         elif decision.step is not None:
             self._take(decision.step, deadline, ends)
 
     def _look(self, psi: PsiConfig, *, observe: bool) -> Reading:
+        if not self.world.mount:
+            raise Unsupported(None, "cgroup v2 is not mounted with a memory controller", self.task.cgroup)
         if self._gauge is None:
             self._gauge = Gauge(self.world.tree, self.directory, self.world.page_size, self.world.clock)
         self._would = self._would if observe else 0

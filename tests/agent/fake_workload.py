@@ -91,6 +91,11 @@ class FakeWorkload(Tree):
         ends = used[: int(len(used) * share)]
         self.every[ends] = self.due[ends] = NEVER
 
+    def rest(self, size: int) -> None:
+        """What was added last is never used again."""
+        ends = slice(-(size // CHUNK), None)
+        self.every[ends] = self.due[ends] = NEVER
+
     def free(self, share: float) -> None:
         """That share of everything is given back by the workload itself."""
         kept = np.arange(len(self.every)) >= int(len(self.every) * share)

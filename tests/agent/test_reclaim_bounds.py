@@ -83,9 +83,24 @@ def test_a_kernel_that_takes_no_swappiness() -> None:
 # -- what is not done --------------------------------------------------------------------------------------------------
 
 
-def test_observing_counts_and_takes_nothing() -> None:
+def test_without_cgroup_v2_that_is_said() -> None:
+    run = started(a_gigabyte(), mount="")
+    run.pass_by(10)
+
+    assert run.now.error == "/shop: cgroup v2 is not mounted with a memory controller"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        AgentTask(reclaims=(TASK,), observe=True),
+        AgentTask(reclaims=(replace(TASK, observe=True),), kept=(Kept(cgroup="/shop", reason="only observes"),)),
+    ],
+    ids=["all", "one"],
+)
+def test_observing_counts_and_takes_nothing(task: AgentTask) -> None:
     fake = a_gigabyte()
-    run = started(fake, replace(AgentTask(reclaims=(TASK,)), observe=True))
+    run = started(fake, task)
     before = fake.usage
     run.pass_by(2 * HOUR)
 
