@@ -60,7 +60,8 @@ class Reclaim:
         self._lock = Lock()
         self._task, self._stopping = AgentTask(), False
         self._probes: dict[str, Probe] = {}
-        self._row_due = self._save_due = 0.0
+        self._row_due = 0.0
+        self._saved: dict[str, float] = {}  # when, on our clock
 
     def change(self, task: AgentTask) -> None:
         with self._lock:
@@ -119,6 +120,7 @@ class Reclaim:
         for workload in [each for each in self._probes if each not in wanted]:
             with self._lock:
                 probe = self._probes.pop(workload)
+            self._saved.pop(workload, None)
             self._store.save(workload, probe.history)
         for workload, each in wanted.items():
             self._adopt(workload, each, now)
@@ -139,9 +141,10 @@ class Reclaim:
             self._world.ages.refresh()
             for probe in self._probes.values():
                 probe.remember(observe=task.observe or probe.task.observe)
-        if now >= self._save_due:
-            self._save_due = now + SAVE_S
-            self._save()
+        due = [each for each in self._probes if now >= self._saved.setdefault(each, now) + SAVE_S]
+        for workload in due[:1]:  # one at a time: packing takes the processor
+            self._saved[workload] = now
+            self._store.save(workload, self._probes[workload].history)
 
     def _save(self) -> None:
         with self._lock:

@@ -5,10 +5,14 @@ is written over.
 """
 
 import hashlib
-import json
+import io
 import logging
 import re
+import zipfile
+import zlib
 from pathlib import Path
+
+import numpy as np
 
 from reconciler.agent import coldness
 from reconciler.agent.coldness import Rows
@@ -16,9 +20,8 @@ from reconciler.files import write_atomically
 
 log = logging.getLogger("ebbtide.reclaim")
 
-VERSION = 1
 FOLDER = "history"
-MOST_FILES = 512  # the oldest go; about 100 KiB each
+MOST_FILES = 512  # the oldest go; some ten KiB each
 MOST_BYTES = 8 << 20  # of one file: nothing of ours is larger
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
@@ -36,21 +39,22 @@ class Store:
             path = self._path(workload)
             if path.stat().st_size > MOST_BYTES:
                 return coldness.nothing()
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if (document["version"], document["workload"]) != (VERSION, workload):
-                return coldness.nothing()
-            return coldness.rows(document["columns"])[-coldness.MOST_ROWS :]
-        except (OSError, ValueError, KeyError, TypeError):
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
+                name, rows = str(found["workload"]), found["rows"]
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
             return coldness.nothing()
+        known = name == workload and rows.dtype == coldness.ROW and rows.ndim == 1
+        return rows[-coldness.MOST_ROWS :] if known else coldness.nothing()
 
     def save(self, workload: str, history: Rows) -> None:
         """A full disk is said, and costs the history only."""
         if self._folder is None or not len(history):
             return
-        document = {"version": VERSION, "workload": workload, "columns": coldness.document(history)}
+        packed = io.BytesIO()
+        np.savez_compressed(packed, workload=np.array(workload), rows=history)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(self._path(workload), json.dumps(document, separators=(",", ":")))
+            write_atomically(self._path(workload), packed.getvalue())
         except OSError as error:
             log.warning("event=history-not-written workload=%s error=%s", workload, error.strerror)
 
@@ -58,9 +62,9 @@ class Store:
         """Containers never come back under the same id: the oldest files of what is gone make room."""
         if self._folder is None or not self._folder.is_dir():
             return
-        for scratch in self._folder.glob(".*.json.*"):  # left by a daemon that was killed
+        for scratch in self._folder.glob(".*.npz.*"):  # left by a daemon that was killed
             scratch.unlink(missing_ok=True)
-        files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        files = sorted(self._folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
         for path in files[: max(len(files) - MOST_FILES, 0)]:
             path.unlink(missing_ok=True)
 
@@ -69,4 +73,4 @@ class Store:
         plain = _PLAIN.fullmatch(workload)
         name = workload if plain else f"sha-{hashlib.sha256(workload.encode()).hexdigest()}"
         assert self._folder is not None
-        return self._folder / f"{name}.json"
+        return self._folder / f"{name}.npz"
