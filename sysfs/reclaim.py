@@ -39,8 +39,8 @@ class Sample:
 
 
 def read(tree: Tree, directory: str, page_size: int) -> Sample:
-    """`Gone` without the cgroup, and for the root, which has no memory.current."""
-    usage = int(tree.read(f"{directory}/memory.current"))
+    """`Gone` without the cgroup, `Unsupported` for the root and where the memory controller is not enabled."""
+    usage = _current(tree, directory)
     stat = cgroup.stat(tree, directory)
     back = {kind: _both(stat, f"workingset_{kind}") * page_size for kind in ("refault", "activate", "restore")}
     return Sample(
@@ -60,6 +60,15 @@ def read(tree: Tree, directory: str, page_size: int) -> Sample:
         scanned=stat.get("pgscan", 0) * page_size,
         stolen=stat.get("pgsteal", 0) * page_size,
     )
+
+
+def _current(tree: Tree, directory: str) -> int:
+    try:
+        return int(tree.read(f"{directory}/memory.current"))
+    except Gone as error:
+        if not tree.exists(directory):
+            raise
+        raise Unsupported(None, "this cgroup has no memory controller of its own", error.filename) from error
 
 
 def _both(stat: Mapping[str, int], key: str) -> int:

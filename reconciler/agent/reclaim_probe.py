@@ -111,7 +111,7 @@ class Probe:
         if decision.step is not None and observe:
             self._imagine(decision.step, reading)
         elif decision.step is not None:
-            self._take(decision.step, deadline, ends)
+            self._take(decision.step, reading.sample, deadline, ends)
 
     def _look(self, psi: PsiConfig, *, observe: bool) -> Reading:
         if not self.world.mount:
@@ -150,9 +150,8 @@ class Probe:
 
     # -- taking ----------------------------------------------------------------------------------------------------
 
-    def _take(self, step: Step, deadline: float, ends: Callable[[], bool]) -> None:
+    def _take(self, step: Step, before: Sample, deadline: float, ends: Callable[[], bool]) -> None:
         assert self._gauge is not None
-        before = self._gauge.sample()
         asked = self._bites(step, deadline, ends)
         after = self._gauge.sample()
         taken = max(before.usage - after.usage, 0)

@@ -88,6 +88,11 @@ def test_without_a_cgroup(tmp_path: Path) -> None:
         reclaim.take(Tree(tmp_path), GROUP, 4096)
 
 
+def test_a_cgroup_without_the_controller(tmp_path: Path) -> None:
+    with pytest.raises(errors.Unsupported, match="no memory controller"):
+        reclaim.read(put(tmp_path), GROUP, 4096)
+
+
 def test_an_old_kernel_is_told_from_a_cgroup_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(errors.Unsupported, match=r"Linux 5\.19"):
         reclaim.take(put(tmp_path), GROUP, 4096)
