@@ -170,6 +170,15 @@ def best(found: Sequence[WhatIf], percent: float) -> WhatIf | None:
     return min(good, key=lambda each: each.threshold_s, default=None)
 
 
+def spare(history: Rows, percent: float) -> int | None:
+    """Bytes that are older now than the best age for `percent`; None where uses of cold memory are not known."""
+    found = what_if(history)
+    if not found or found[0].percent_per_minute is None or history["cold"][-1, 0] == UNKNOWN:
+        return None
+    age = best(found, percent)
+    return int(history["cold"][-1, EDGES.index(age.threshold_s)]) if age else 0
+
+
 # -- how large it should be --------------------------------------------------------------------------------------------
 
 

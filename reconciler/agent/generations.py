@@ -2,17 +2,23 @@
 
 A generation's beginning is a border in time: so many bytes were last used before it. When the kernel makes a new one
 it merges the oldest two, and their border is lost, long before memory is old enough to be interesting. So borders are
-remembered here, and what lies before them shrinks as the oldest one does that the kernel still has.
+remembered here. How much is used or leaves from before the oldest that the kernel still has is known; of which age that
+was is estimated.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from reconciler.agent import coldness
 from reconciler.agent.coldness import Amounts
 
 SPACING = 0.05  # of its age: borders that are closer together say nothing more
 OLDEST_S = 2 * coldness.EDGES[-1]
+
+Sizes = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +48,27 @@ def ledger(generations: Sequence[tuple[int, float, int]], now: float) -> Ledger:
     return Ledger(borders=tuple(borders), total=older)
 
 
-def continued(before: Ledger, found: Ledger, now: float) -> Ledger:
-    """`found`, with the borders that only `before` knows."""
+def continued(before: Ledger, found: Ledger, now: float, evicted: int = 0) -> Ledger:
+    """`found`, with the borders that only `before` knows; `evicted` bytes have left memory since then."""
     if not found.borders:
         return found
     first = found.borders[0]
-    known = next((each.older for each in before.borders if each.number == first.number), 0)
-    share = min(first.older / known, 1.0) if known else 1.0
-    kept = [
-        replace(each, older=min(int(each.older * share), first.older))
-        for each in before.borders
-        if each.number < first.number
-    ]
+    gone = [each for each in before.borders if each.number < first.number]
+    same = next((each.older for each in before.borders if each.number == first.number), before.total)
+    sizes = np.diff([0, *(each.older for each in gone), same]).clip(min=0).astype(np.float64)
+    ages = now - np.array([*(each.at for each in gone), first.at])
+    left = np.cumsum(_lost(sizes, ages, max(same - first.older, 0), evicted))
+    kept = [replace(each, older=min(int(size), first.older)) for each, size in zip(gone, left[:-1], strict=True)]
     return replace(found, borders=(*_thinned(kept, now), *found.borders))
+
+
+def _lost(sizes: Sizes, ages: Sizes, lost: float, evicted: float) -> Sizes:
+    """What is left between borders, oldest first. Reclaim takes the oldest, and uses are the rarer the older."""
+    reclaimed = min(lost, evicted)
+    left = sizes - np.diff(np.minimum(np.cumsum(sizes), reclaimed), prepend=0)
+    weights = left / np.maximum(ages, 1.0) ** 2
+    used = (lost - reclaimed) * weights / max(float(weights.sum()), 1e-30)
+    return np.asarray(np.maximum(left - used, 0), np.float64)
 
 
 def _thinned(borders: Sequence[Border], now: float) -> list[Border]:

@@ -170,9 +170,12 @@ class Ages:
         if old:
             self.refresh()
 
-    def of(self, workload: str, cgroup_path: str, seconds: float) -> tuple[Amounts | None, str]:
-        """And which source it is from; `seconds` since the look with which this one will be compared."""
-        found = self._generations(cgroup_path)
+    def of(self, workload: str, cgroup_path: str, seconds: float, evicted: int) -> tuple[Amounts | None, str]:
+        """And which source it is from; `seconds` since the look with which this one will be compared.
+
+        `evicted`: bytes that have left memory since then.
+        """
+        found = self._generations(cgroup_path, evicted)
         if found is not None and found.fresh <= seconds:
             return found, "mglru"
         tracked = self._tracked(workload, seconds)
@@ -180,16 +183,19 @@ class Ages:
             return tracked
         return found, "mglru" if found is not None else ""
 
-    def _generations(self, cgroup_path: str) -> Amounts | None:
+    def _generations(self, cgroup_path: str, evicted: int) -> Amounts | None:
         mine = self._mine(cgroup_path)
         if not mine:
             return None
+        before = {(each.path, each.node): self._ledgers.get((each.path, each.node), Ledger()) for each in mine}
+        whole = max(sum(each.total for each in before.values()), 1)
         for each in mine:
-            key = (each.path, each.node)
+            known = before[each.path, each.node]
             found = generations.ledger(_of(each, self._page_size), self._looked)
-            self._ledgers[key] = generations.continued(self._ledgers.get(key, Ledger()), found, self._looked)
-        ledgers = [self._ledgers[each.path, each.node] for each in mine]
+            share = evicted * known.total // whole  # the kernel tells it for the cgroup only
+            self._ledgers[each.path, each.node] = generations.continued(known, found, self._looked, share)
         largest = max(mine, key=lambda each: self._ledgers[each.path, each.node].total)
+        ledgers = [self._ledgers[key] for key in before]
         return generations.amounts(ledgers, self._looked, largest.generations[-1].age_ms / 1000)
 
     def _mine(self, path: str) -> list[Lruvec]:

@@ -26,7 +26,7 @@ NOTHING_MORE = "the kernel finds nothing more to take"
 CALM = 0.5  # of the target: steps grow below
 _JUMP, _JUMP_BYTES = 0.2, 32 << 20  # in one interval: another workload than before
 _FRUITLESS = 3  # steps that brought next to nothing, before the kernel is left in peace
-_WORST = 10.0 * SMOOTHING  # of the target: far enough, and soon forgotten
+_WORST = float(SMOOTHING)  # of the target: enough to hurt at once, and forgotten by the end of a rest
 
 
 class State(StrEnum):
@@ -61,7 +61,7 @@ class Signals:
     memory_percent: float = 0.0  # of these seconds in which tasks waited
     io_percent: float = 0.0
     refaulted: int = 0  # in these seconds
-    promoted: int | None = None  # cold, and used in these seconds; None = nothing counts that
+    spare: int | None = None  # older than what is used again too often; None = nothing knows
     working_set: int = 0  # 0 = unknown, and what is in use counts for it
     brake: brakes.Signals = field(default_factory=brakes.Signals)
     wears: bool = False  # some swap is on a disk
@@ -207,8 +207,8 @@ def _unknown(config: ReclaimConfig, terms: Terms, signals: Signals) -> str:
         return "has looked only once"
     if signals.no_psi and terms.psi_required:
         return f"pressure cannot be read, and psi: required: {signals.no_psi}"
-    if config.slo is Slo.PROMOTION and signals.promoted is None:
-        return "nothing counts promotions here yet: it takes MGLRU or a tracker, and two looks"
+    if config.slo is Slo.PROMOTION and signals.spare is None:
+        return "nothing knows yet how often cold memory is used: it takes MGLRU or a tracker, and two looks"
     return ""
 
 
@@ -240,11 +240,9 @@ def _slo(config: ReclaimConfig, signals: Signals) -> _Hurt:
     if config.slo is Slo.PRESSURE and not signals.no_psi:
         said = f"tasks waited for memory {signals.memory_percent:.2f} % of the time (target {target:g} %)"
         return _Hurt(ratio=_ratio(signals.memory_percent, target), reason=said)
-    promotes = config.slo is Slo.PROMOTION
-    used = ((signals.promoted or 0) if promotes else 0) + signals.refaulted
-    rate = 100 * used * 60 / signals.seconds / max(signals.working_set or signals.usage, 1)
-    words = "of the working set was cold and used again" if promotes else "of the working set came back"
-    return _Hurt(ratio=_ratio(rate, target), reason=f"{rate:.2f} % a minute {words} (target {target:g} %)")
+    rate = 100 * signals.refaulted * 60 / signals.seconds / max(signals.working_set or signals.usage, 1)
+    said = f"{rate:.2f} % of the working set came back a minute (target {target:g} %)"
+    return _Hurt(ratio=_ratio(rate, target), reason=said)
 
 
 def _ratio(found: float, target: float) -> float:
@@ -332,7 +330,13 @@ def _probe(config: ReclaimConfig, terms: Terms, memory: Memory, signals: Signals
     if found.blocked:
         why = f"{found.why}, and this kernel cannot be told to take page cache only (swappiness= of memory.reclaim)"
         return Decision(state=State.WAITING, reason=why, memory=memory)
+    if config.slo is Slo.PROMOTION and (signals.spare or 0) < SMALLEST:
+        why = "all memory is younger than the age at which little enough is used again"
+        found_so = replace(memory, step_percent=0.0, footprint=signals.usage)
+        return Decision(state=State.HOLDING, reason=why, memory=found_so)
     wanted, after = _sized(config, memory, signals, now, hurt)
+    if config.slo is Slo.PROMOTION:
+        wanted = min(wanted, signals.spare or 0)
     step = _fitted(signals, found, min(max(wanted, SMALLEST), signals.usage - bottom))
     if step.size < SMALLEST:
         return Decision(state=State.AT_FLOOR, reason=_nothing(found), memory=replace(memory, step_percent=0.0))

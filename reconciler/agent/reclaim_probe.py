@@ -22,6 +22,7 @@ log = logging.getLogger("ebbtide.reclaim")
 
 BITE = 8 << 20  # bytes asked for at once: between two the world may have changed, and a slow disk is waited for
 AGAIN_S = 30.0  # before a cgroup that is gone, or cannot be read, is looked for again
+_LATELY = 10  # rows that say at what age memory is used again
 _COLD = coldness.EDGES.index(coldness.COLD_S)
 
 
@@ -58,7 +59,7 @@ class Probe:
         self._would = 0  # bytes that observing would have taken
         self._minute = Minute(began=now)
         self._amounts: Amounts | None = None
-        self._promoted: tuple[int, float] | None = None  # bytes, in how many seconds
+        self._spare: int | None = None  # bytes that are so old that too little of it is used to matter
         self._stolen = 0  # at the last row
         self._reading: Reading | None = None
 
@@ -130,10 +131,7 @@ class Probe:
         """With what the histograms know; observing, as if what would have been taken were gone."""
         cold = int(coldness.cold(self._amounts)[_COLD])
         lately = signals.usage - cold if cold != coldness.UNKNOWN else 0
-        promoted = None
-        if self._promoted is not None:
-            promoted = int(self._promoted[0] * signals.seconds / self._promoted[1])
-        return replace(signals, usage=signals.usage - self._would, promoted=promoted, working_set=max(lately, 0))
+        return replace(signals, usage=signals.usage - self._would, spare=self._spare, working_set=max(lately, 0))
 
     def _imagine(self, step: Step, reading: Reading) -> None:
         """Nothing answers to what is not done: it ends where all that is known to be cold would be gone."""
@@ -156,6 +154,7 @@ class Probe:
         after = self._gauge.sample()
         taken = max(before.usage - after.usage, 0)
         self._gauge.taken += taken
+        self._spare = max(self._spare - taken, 0) if self._spare is not None else None
         self._count(asked, taken, before, after)
         done = replace(step, size=max(asked, 1))
         now = self.world.clock()
@@ -212,20 +211,20 @@ class Probe:
             return
         now, reading = self.world.clock(), self._reading
         seconds = now - self._minute.began
-        amounts, source = self._ages(seconds, observe=observe)
         evicted = max(reading.sample.stolen - self._stolen, 0)
+        amounts, source = self._ages(seconds, evicted, observe=observe)
         promoted = coldness.promoted(self._amounts, amounts, seconds, evicted)
-        self._promoted = None if promoted[_COLD] == coldness.UNKNOWN else (int(promoted[_COLD]), max(seconds, 1.0))
         self._amounts, self._stolen = amounts, reading.sample.stolen
         self.report = replace(self.report, ages_from=source)
         if seconds >= 1:
             self.history = coldness.appended(self.history, self._row(reading, seconds, promoted))
+            self._spare = coldness.spare(self.history[-_LATELY:], self.task.config.target_percent)
         self._minute = Minute(began=now)
 
-    def _ages(self, seconds: float, *, observe: bool) -> tuple[Amounts | None, str]:
+    def _ages(self, seconds: float, evicted: int, *, observe: bool) -> tuple[Amounts | None, str]:
         if self.task.config.slo is Slo.PROMOTION and not observe:
             self.world.ages.age(self.task.cgroup, seconds / 2)
-        return self.world.ages.of(self.task.workload, self.task.cgroup, seconds)
+        return self.world.ages.of(self.task.workload, self.task.cgroup, seconds, evicted)
 
     def _row(self, reading: Reading, seconds: float, promoted: NDArray[np.int64]) -> Rows:
         sample, length = reading.sample, max(seconds, 1e-9)

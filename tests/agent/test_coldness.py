@@ -48,8 +48,22 @@ def test_borders_that_the_kernel_forgot_go_on() -> None:
 
     found = generations.continued(before, after, 1060.0)
 
-    assert found.borders[0] == Border(number=5, at=800.0, older=80), "as much less as all that the kernel still tells"
     assert [each.number for each in found.borders] == [5, 6, 7, 8]
+    assert found.borders[0] == Border(number=5, at=800.0, older=92), "40 were used, mostly of the younger half"
+    gone = generations.continued(before, after, 1060.0, evicted=40)
+    assert gone.borders[0].older == 60, "reclaim takes the oldest"
+
+
+def test_several_generations_may_have_come_since() -> None:
+    before = generations.ledger([(4, 300.0, 100), (5, 200.0, 100), (6, 60.0, 50), (7, 1.0, 50)], now=1000.0)
+    after = generations.ledger([(11, 40.0, 250), (12, 20.0, 0), (13, 1.0, 50)], now=1060.0)
+
+    found = generations.continued(before, after, 1060.0)
+
+    assert [each.number for each in found.borders] == [5, 6, 7, 12, 13]
+    assert [each.older for each in found.borders] == sorted(each.older for each in found.borders)
+    assert found.borders[0].older > 90
+    assert found.borders[2].older < 250
 
 
 def test_hours_of_aging_leave_few_borders() -> None:

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reconciler.agentconfig import AgentTask, Slo
-from tests.agent.fake_workload import MIB, Disk, FakeWorkload, Part
+from tests.agent.fake_workload import MIB, NEVER, Disk, FakeWorkload, Part
 from tests.agent.reclaim_run import FLOOR, HOUR, TASK, a_gigabyte, configured, started
 
 # -- the goal ----------------------------------------------------------------------------------------------------------
@@ -74,6 +76,35 @@ def test_what_the_cgroup_protects_is_a_floor(knob: str) -> None:
     run.pass_by(HOUR)
 
     assert run.lowest >= 800 * MIB
+
+
+PARTS = st.builds(
+    Part,
+    size=st.sampled_from([16 * MIB, 64 * MIB, 200 * MIB]),
+    every=st.sampled_from([1.0, 3.0, 20.0, 60.0, 300.0, 1800.0, NEVER, NEVER]),
+    anon=st.booleans(),
+)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    parts=st.lists(PARTS, min_size=2, max_size=5),
+    page_us=st.sampled_from([10.0, 150.0, 1000.0]),
+    blur=st.sampled_from([1.0, 60.0, 300.0]),
+    slo=st.sampled_from(Slo),
+)
+def test_whatever_it_does_it_is_not_slowed_down_by_a_percent(
+    parts: list[Part], page_us: float, blur: float, slo: Slo
+) -> None:
+    fake = FakeWorkload(disk=Disk(name="/dev/vdb", page_us=page_us, file_page_us=page_us), blur=blur)
+    for part in parts:
+        fake.add(part)
+    run = started(fake, configured(slo=slo))
+    run.pass_by(HOUR)
+
+    assert fake.slowdown_percent(0, HOUR) < 0.5
+    assert run.lowest >= min(FLOOR, fake.usage)
+    assert run.lowest > 0.85 * fake.working_set(within=3)
 
 
 # -- when it changes ---------------------------------------------------------------------------------------------------
