@@ -56,6 +56,7 @@ def document(answer: dict[str, Any], target: float) -> dict[str, Any]:
         "ages_from": answer["ages_from"],
         "minutes": len(history),
         "working_set_bytes": coldness.typical(history),
+        "swap_bytes": int(history["swap"][-1]),
         "target_percent": target,
         "best_threshold_s": best.threshold_s if best else None,
         "rows": [asdict(row) for row in rows],
@@ -66,7 +67,8 @@ def lines(found: dict[str, Any], page: Page) -> list[str]:
     rows = [_row(row, found) for row in found["rows"]]
     size, minutes = human_bytes(found["working_set_bytes"]), found["minutes"]
     about = f"{found['name']}: {size} are needed (median of {minutes} min); ages from {found['ages_from'] or 'before'}"
-    return [page.paint(about, render.BOLD), *render.table(page, COLUMNS, rows)]
+    gone = [f"{human_bytes(found['swap_bytes'])} are in swap already"] if found["swap_bytes"] else []
+    return [page.paint(about, render.BOLD), *gone, *render.table(page, COLUMNS, rows)]
 
 
 def _row(row: dict[str, Any], found: dict[str, Any]) -> list[str]:

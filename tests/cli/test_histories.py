@@ -15,6 +15,9 @@ COLD = [800, 700, 650, 600, 500, 400, 300, 200, 100, 0]
 USED = [50, 20, 10, 4, 2, 0.5, 0, 0, 0, 0]
 
 
+AGES = {"cold": [size * MIB for size in COLD], "promoted": [int(size * MIB) for size in USED]}
+
+
 def history(minutes: int, **values: Any) -> dict[str, Any]:
     rows = [
         coldness.row(when=1e9 + 60 * n, seconds=60.0, usage=1000 * MIB, fixed=20 * MIB, **values)
@@ -24,12 +27,11 @@ def history(minutes: int, **values: Any) -> dict[str, Any]:
     return {"slo": "pressure", "target_percent": 0.1, "ages_from": "mglru", "columns": columns}
 
 
-AGES = {"cold": [size * MIB for size in COLD], "promoted": [int(size * MIB) for size in USED]}
 HISTORIES = {
     ID: history(90, **AGES),
     "blind": history(3),
     "new": history(0),
-    "found": history(1440, at_footprint=True, memory_percent=0.03, footprint=950 * MIB),
+    "found": history(1440, at_footprint=True, memory_percent=0.03, footprint=950 * MIB, swap=64 * MIB, **AGES),
 }
 
 
@@ -66,6 +68,10 @@ def test_what_if(daemon: Node) -> None:
         "        2h   100M              0B                  0.00",
         "        6h     0B              0B                  0.00",
     ]
+
+
+def test_what_is_gone_already(daemon: Node) -> None:
+    assert "64M are in swap already" in daemon.ebbtide("what-if", "found").out.splitlines()
 
 
 def test_another_target(daemon: Node) -> None:
