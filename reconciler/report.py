@@ -64,6 +64,38 @@ class EngineReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimedReport:
+    """One workload whose memory is probed for what it does not need; bytes, and counts since the daemon's start."""
+
+    workload: str
+    name: str
+    cgroup: str
+    state: str  # probing | holding | backing off | at floor | waiting | gone
+    reason: str = ""
+    usage_bytes: int = 0
+    floor_bytes: int = 0
+    footprint_bytes: int | None = None  # the least it was seen to do with; None = not found yet
+    last_step_bytes: int = 0  # asked for
+    steps: int = 0
+    taken_bytes: int = 0  # verified: less in use after the steps
+    taken_anon_bytes: int = 0
+    taken_file_bytes: int = 0
+    would_take_bytes: int = 0  # observing: what the steps would have been
+    refaulted_bytes: int = 0  # came back, whoever took it
+    memory_percent: float = 0.0  # of the last interval in which tasks waited for memory
+    io_percent: float = 0.0
+    ages_from: str = ""  # mglru, a tracker, or nothing
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimReport:
+    """`reclaim:` of all workloads."""
+
+    workloads: tuple[ReclaimedReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadReport:
     id: str
     name: str
