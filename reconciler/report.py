@@ -256,6 +256,7 @@ class AgentReport:
     memcg: MemcgReport | None = None
     compact: CompactReport | None = None
     swap: SwapReport | None = None
+    reclaim: ReclaimReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,15 @@ from reconciler.report import (
     LruReport,
     MemcgCgroup,
     MemcgReport,
+    ReclaimedReport,
+    ReclaimReport,
     Report,
     SwapAreaReport,
     SwapReport,
 )
 from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
 
+MIB = 1 << 20
 OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
 
 
@@ -199,17 +202,23 @@ def test_the_agent_is_shown_with_what_its_parts_say(node: Node) -> None:
     )
     override = Override(section="memcg", cgroup="/a", values={"swap": True, "pass_bytes": 1 << 20}, origin="root")
     told = AgentReport(task="f", doing="compact", overrides=(override,), errors=("memcg: ValueError",))
-    told = replace(told, swap=swap, compact=compact, memcg=memcg)
+    probed = ReclaimedReport(
+        workload="a", name="a/b/c", cgroup="/a", state="holding", reason="a disk", usage_bytes=MIB, taken_bytes=3 * MIB
+    )
+    other = replace(probed, name="d", reason="", footprint_bytes=MIB, would_take_bytes=2 * MIB)
+    told = replace(told, swap=swap, compact=compact, memcg=memcg, reclaim=ReclaimReport(workloads=(probed, other)))
     node.publish(report(agent=told))
 
     shown = node.ebbtide("status")
 
     assert shown.code == 1
-    assert shown.out.splitlines()[-6:] == [
+    assert shown.out.splitlines()[-8:] == [
         "   agent: compact",
         "          memcg: mechanism mglru, taken 1M",
         "          compact: state waiting, seconds 1.5",
         "          swap: state steady, target 2G, made 1",
+        "          reclaim of a/b/c: holding, uses 1M, took 3M; a disk",
+        "          reclaim of d: holding, uses 1M, did with 1M, would have taken 2M",
         "          set at runtime: memcg[/a] swap: yes, pass_bytes: 1M (by root)",
         "          failed: memcg: ValueError",
     ]
