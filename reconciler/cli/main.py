@@ -27,8 +27,11 @@ VERBS = {
     "verify": "whether the kernel shows what the classes ask for",
     "explain": "every setting of a workload: now, wanted, original, and who asks for it",
     "accessed": "a workload's memory by the time since its last access",
+    "what-if": "what would leave at each age, and how much of it would come back",
+    "right-size": "a request and a limit that fit a workload, with the evidence",
     "check": "whether class files are right, with places and hints",
     "cat-config": "class files in the order in which they are merged, and the result",
+    "import": "configuration of other programs as a class file",
     "doctor": "what this kernel, runtime and node allow, and how to get more",
     "pause": "stop changing anything until `resume`",
     "resume": "undo `pause`",
@@ -41,6 +44,7 @@ VERBS = {
     "exercise": "uses memory as told, and says exactly which: ground truth for trackers",
     "complete": "names of workloads and classes, for shell completion",
 }
+_MODULES = {"import": "importing"}  # `import` can be no module's name
 EPILOG = """\
 exit status:
   0 all is well              1 problems, drift, or a failure      2 plan: there is something to do
@@ -67,7 +71,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def module(verb: str) -> Verb:
-    return cast("Verb", importlib.import_module(f"reconciler.cli.{verb.replace('-', '_')}"))
+    return cast("Verb", importlib.import_module(f"reconciler.cli.{_MODULES.get(verb, verb.replace('-', '_'))}"))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -44,6 +44,10 @@ class Client:
     def accessed(self, workload: str, limits: Sequence[float]) -> dict[str, Any]:
         return self._ask("Accessed", {"workload": workload, "limits": list(limits)})
 
+    def history(self, workload: str) -> dict[str, Any]:
+        """What reclaim has seen of it: ages, promotions, footprint, as columns."""
+        return self._ask("History", {"workload": workload})
+
     def held(self) -> dict[str, str]:
         """The workload that tracks each process, by process id."""
         return cast("dict[str, str]", self._ask("Held", {}))

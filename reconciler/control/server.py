@@ -23,6 +23,7 @@ Accessed = Callable[[str, Sequence[float]], object]
 Wake = Callable[[str], None]
 Held = Callable[[], object]
 Prompt = Callable[[str, str, str], object]  # workload ("" = none), person, line
+History = Callable[[str], object]  # LookupError for a workload without one
 Answer = Callable[[dict[str, Any]], object]
 
 
@@ -51,7 +52,12 @@ class Prompting:
 
 
 def serve(
-    socket_path: str, status: Status, accessed: Accessed, wake: Wake, prompting: Prompting | None = None
+    socket_path: str,
+    status: Status,
+    accessed: Accessed,
+    wake: Wake,
+    prompting: Prompting | None = None,
+    history: History | None = None,
 ) -> Serving:
     """Answer on `socket_path` until the handle is closed.
 
@@ -66,6 +72,8 @@ def serve(
     if prompting is not None:
         answers["Held"] = lambda _: prompting.held()
         answers["Prompt"] = lambda request: prompting.prompt(*_words(request, "workload", "person", "line"))
+    if history is not None:
+        answers["History"] = lambda request: history(_workload(request))
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="control"),
         options=wire.OPTIONS,

@@ -2,7 +2,8 @@
 
 Methods of `ebbtide.v1.Control`: Status {} -> a Report; Accessed {workload, limits} -> an AccessedTable; Wake {reason}
 -> {}; Held {} -> {process id: id of the workload that tracks it}; Prompt {workload, person, line} -> an Answer of
-memtierd's prompt, `person` being a word of the client's choice that keeps what was selected apart from others'.
+memtierd's prompt, `person` being a word of the client's choice that keeps what was selected apart from others';
+History {workload} -> what reclaim has seen of it, as columns.
 Answers are mappings, or dataclasses as `dataclasses.asdict` shows them.
 """
 
