@@ -216,10 +216,6 @@ class Daemon:
             raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
         return dataclasses.asdict(self.engine.accessed(workload, limits))
 
-    def held(self) -> Mapping[str, str]:
-        """The workload that tracks each process, by process id."""
-        return {str(pid): workload for pid, workload in self.engine.held().items()}
-
     def _resident(self, workload: str) -> Resident:
         """Who answers the prompt; LookupError for a workload that is not there."""
         if workload and all(row.id != workload for row in self.report.workloads):
@@ -246,13 +242,17 @@ class Daemon:
 
     def run(self) -> None:
         from reconciler.control import server  # gRPC is heavy, and `--once` needs none
+        from reconciler.control.answering import Answers
 
         handle = server.serve(
             str(self.places.run_dir / "control.sock"),
-            status=self.status,
-            accessed=self.accessed,
-            wake=self.loop.wake,
-            prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
+            Answers(
+                status=self.status,
+                accessed=self.accessed,
+                wake=self.loop.wake,
+                held=self.engine.held,
+                prompt=Prompts(self._resident).answer,
+            ),
         )
         ours = ("status.json", "control.sock", kdamond_folders.NAME)
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)

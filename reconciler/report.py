@@ -77,6 +77,20 @@ class WorkloadReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """Something changed: what the log says in a line, as values. One that repeats what is known is never made."""
+
+    time: str = ""  # RFC 3339
+    cycle: int = 0
+    kind: str = ""  # state | removed | action | problem | problem-gone | daemon | set
+    workload: str = ""  # id, "" = the node
+    name: str = ""
+    before: str = ""  # of states
+    after: str = ""  # of states; of an action its result
+    text: str = ""  # why, or what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     version: int = 1
     state: str = "running"  # running | paused | observing | stopping

@@ -42,7 +42,8 @@ def ask(common: options.Options, workload: str, limits: tuple[float, ...]) -> di
 
     try:
         with client.Client(common.socket) as ends:
-            return ends.accessed(workload, limits)
+            answer: dict[str, Any] = ends.accessed(workload, limits)
+            return answer
     except client.Unknown as error:
         hint = "its class needs a `memtierdconfig`; `ebbtide explain` shows what it has"
         raise Failure(workload, str(error), hint=hint, code=Exit.UNKNOWN) from error
