@@ -4,6 +4,7 @@ Keys and defaults are mem-agent's where it has them; what only Ebbtide has is ma
 printable, and equal values print alike. Units are in the names; seconds may be fractions.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -194,3 +195,7 @@ class AgentTask:
     kept: tuple[Kept, ...] = ()
     observe: bool = False  # decide and count, write nothing
     origins: tuple[tuple[str, str], ...] = ()  # "memcg.swap" or "memcg[/a].swap" -> file:line or who set it
+
+    def fingerprint(self) -> str:
+        """The same in every process for equal tasks, and short: for reports."""
+        return hashlib.sha256(repr(self).encode("utf-8", "backslashreplace")).hexdigest()[:12]

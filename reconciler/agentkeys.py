@@ -228,6 +228,11 @@ RECLAIM: Mapping[str, Key] = {
 }
 
 
+def bracketed(path: str, numa_id: tuple[int, ...]) -> str:
+    """An entry of `memcg: cgroups:` in the names of origins: [/a], or [/a:0:1] where it is for some nodes."""
+    return f"[{':'.join([path, *map(str, numa_id)])}]"
+
+
 def unprefixed(name: str, section: str) -> Iterator[str]:
     """The keys that a name of Kata's configuration file may mean: memcg_swap, compact_period_secs, memcg_disable."""
     rest = name.removeprefix(f"{section}_")

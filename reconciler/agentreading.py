@@ -41,8 +41,7 @@ class MemcgEntry:
     values: Mapping[str, Given] = field(default_factory=dict)
 
     def name(self) -> str:
-        """In origins: [/a], or [/a:0:1] where it is for some nodes."""
-        return f"[{':'.join([self.path, *map(str, self.numa_id)])}]"
+        return agentkeys.bracketed(self.path, self.numa_id)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,6 +13,8 @@ from typing import Any
 
 from reconciler import backoff, classes, gather, lastgood, plan, rendered, state, status, transitions
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
+from reconciler.agent import agent
+from reconciler.agentconfig import Override
 from reconciler.baseline import Baseline
 from reconciler.engine import kdamond_folders
 from reconciler.engine.console import Asked, Console
@@ -74,6 +76,16 @@ class Daemon:
             console=self._console,
             kdamonds=self.kdamonds,
         )
+        self.agent = agent.make(self._world())
+
+    def _world(self) -> agent.World:
+        return agent.World(
+            tree=self.places.tree,
+            mount=self.features.cgroup_mount,
+            page_size=self.features.page_size,
+            state_dir=self.places.state_dir,
+            boot_id=self.boot_id,
+        )
 
     def _features(self) -> Features:
         return probe.features(self.places.tree, self.kdamonds.ours)
@@ -92,6 +104,8 @@ class Daemon:
         self.engine.update(self.features, table.engine, paused=known.paused, routines=table.routines)
         decided = plan.plan(look.desired, look.observed, known, begin)
         outcomes = self._executor().perform(decided)
+        if look.desired.agent and not known.paused:
+            self.agent.begin(observe=look.desired.agent.observe)
         self._remember(look, outcomes, begin)
         self.tasks = self.engine.running()
         self.rendered.reconcile(look.desired)
@@ -112,11 +126,14 @@ class Daemon:
         return dataclasses.replace(known, retries=dict(self.retries), stopping=stopping)
 
     def _look(self, known: Known) -> Look:
-        look = gather.look(self.places, known, remembered=self.files, features=self.features)
+        look = gather.look(
+            self.places, known, remembered=self.files, features=self.features, overrides=self.agent.overrides
+        )
         self.files = look.files
         self.workloads = {workload.id: workload for workload in look.workloads}
         lastgood.store(self.places.state_dir, look.files)
-        return dataclasses.replace(look, observed=gather.with_engines(look.observed, self.engine.running()))
+        seen = gather.with_running(look.observed, self.engine.running(), self.agent.running())
+        return dataclasses.replace(look, observed=seen)
 
     def _executor(self) -> Executor:
         return Executor(
@@ -125,6 +142,7 @@ class Daemon:
             self.baseline,
             self.engine,
             self.features.page_size,
+            self.agent,
         )
 
     def _remember(self, look: Look, outcomes: tuple[Outcome, ...], now: float) -> None:
@@ -171,6 +189,7 @@ class Daemon:
             pending=status.pending(done),
             problems=problems,
             workloads=rows,
+            agent=self.agent.report(),
         )
 
     def _of_routines(self) -> list[Problem]:
@@ -204,7 +223,8 @@ class Daemon:
         self._publish()
 
     def _with_figures(self) -> Report:
-        return status.with_figures(self.report, self.engine.report, self._sizes)
+        report = status.with_figures(self.report, self.engine.report, self._sizes)
+        return dataclasses.replace(report, agent=self.agent.report())
 
     def _sizes(self, path: str) -> tuple[int, int]:
         directory = self.features.cgroup_mount + path
@@ -237,6 +257,11 @@ class Daemon:
             rendered.append(rendered.node_output(self.places.state_dir), text)
         elif workload in self.workloads:
             rendered.append_output(self.places.state_dir, self.workloads[workload], text)
+
+    def change_agent(self, override: Override) -> None:
+        """Somebody sets the agent's keys at runtime: they hold at once, and until this daemon ends."""
+        self.agent.set(override)
+        self.loop.wake(f"agent set by {override.origin}")
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -291,6 +316,7 @@ class Daemon:
         outcomes = self._executor().perform(decided)
         self._tell(look, known, decided, outcomes, "stop", time.monotonic())
         self.engine.close()
+        self.agent.close()
         self.lock.close()
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.agentconfig import (
+    AgentTask,
     CompactConfig,
     MemagentConfig,
     MemcgConfig,
@@ -308,6 +309,7 @@ class DesiredWorkload:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     workloads: Mapping[str, DesiredWorkload] = field(default_factory=dict)
+    agent: AgentTask | None = None  # None = not known, so that nothing of it may be changed
     problems: tuple[Problem, ...] = ()  # of no single workload
 
 
@@ -327,6 +329,7 @@ class ObservedWorkload:
 class Observed:
     workloads: Mapping[str, ObservedWorkload] = field(default_factory=dict)
     engines: Mapping[str, EngineTask] = field(default_factory=dict)  # running loops by workload
+    agent: AgentTask = field(default_factory=AgentTask)  # what it does now
     strays: Mapping[str, ObservedWorkload] = field(default_factory=dict)  # by cgroup path: in the baseline, not wanted
     swap_total_bytes: int = 0
     swap_free_bytes: int = 0

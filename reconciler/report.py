@@ -6,7 +6,10 @@ Plain values only: `dataclasses.asdict` of a Report is the JSON document of sche
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.agentconfig import Override
 from reconciler.model import Problem
+
+OFF = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,93 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """What the agent does, and each part's own figures."""
+
+    task: str = ""  # fingerprint of the AgentTask that runs
+    doing: str = OFF  # the parts that run, for people
+    observe: bool = False  # it decides and counts, and writes nothing
+    origins: Mapping[str, str] = field(default_factory=dict)  # "memcg.swap" -> file:line, or who set it
+    kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why
+    overrides: tuple[Override, ...] = ()  # set at runtime
+    errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
+    parts: Mapping[str, object] = field(default_factory=dict)  # name of a part -> its report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapAreaReport:
+    """A swap file or zram device that the agent made."""
+
+    path: str
+    size_bytes: int
+    used_bytes: int = 0
+    priority: int = 0
+    leaving: bool = False  # what is in it is being brought back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapReport:
+    """The agent's guest swap."""
+
+    state: str = "off"  # off | steady | waiting | working | failing
+    reason: str = ""  # what it waits for, or why nothing can be made or removed
+    would: str = ""  # what would be done, were it not observing
+    kind: str = ""  # file | zram
+    folder: str = ""
+    memory_bytes: int = 0  # of the node, that the target is a percentage of
+    target_bytes: int = 0
+    size_bytes: int = 0  # of all areas
+    used_bytes: int = 0
+    areas: tuple[SwapAreaReport, ...] = ()
+    other_bytes: int = 0  # swap on this node that is not ours
+    made: int = 0  # since the daemon started
+    removed: int = 0
+    failures: int = 0  # in a row
+    error: str = ""  # of the last failure; "" after a success
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactPlace:
+    """What the last decision on one memory node (None = all memory) was made of; fragments are pages."""
+
+    node: int | None
+    fragments: int  # free, movable, in blocks below compact_order
+    free_bytes: int
+    at_least: bool = False  # the kernel stopped counting fragments
+    fragments_before: int = 0  # right after the last compaction; 0 = there was none
+    free_bytes_before: int = 0
+    waited: int = 0  # periods without a compaction since
+    compact: bool = False  # the decision
+    forced: bool = False  # by compact_force_times
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactReport:
+    """Figures since the daemon's start."""
+
+    state: str = "off"  # off | waiting | compacting
+    periods: int = 0
+    held: int = 0  # periods that pressure, or a compaction that would not end, left no choice
+    would: int = 0  # decided while observing, and not done
+    runs: int = 0  # compactions begun, also those stopped
+    forced: int = 0  # of these, by compact_force_times
+    stopped: Mapping[str, int] = field(default_factory=dict)  # time | pressure | change | end
+    failed: int = 0  # could not be begun
+    seconds: float = 0.0  # of all runs
+    last_seconds: float = 0.0
+    last_stop: str = ""  # what stopped the last one; "" = it came to its end
+    fragments_before: int = 0  # of the last run
+    fragments_after: int = 0
+    decision: str = ""  # the last period's, in words
+    places: tuple[CompactPlace, ...] = ()
+    unread: str = ""  # why pressure could not be judged, and so holds and stops nothing
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     version: int = 1
     state: str = "running"  # running | paused | observing | stopping
@@ -105,3 +195,4 @@ class Report:
     pending: tuple[str, ...] = ()  # actions of the last plan that were not done, as text
     problems: tuple[Problem, ...] = ()  # of class files and of no single workload
     workloads: tuple[WorkloadReport, ...] = field(default_factory=tuple)
+    agent: AgentReport = field(default_factory=AgentReport)

@@ -6,7 +6,7 @@ Names come from strangers (pods), so every value is quoted by `logfmt`: a name c
 import logging
 from collections.abc import Iterable
 
-from reconciler import logfmt
+from reconciler import agentwanted, logfmt
 from reconciler.actions import (
     Action,
     ForgetOriginal,
@@ -14,6 +14,7 @@ from reconciler.actions import (
     RestoreKnob,
     Result,
     SaveOriginal,
+    SetAgent,
     StartEngine,
     StopEngine,
     WriteKnob,
@@ -82,6 +83,8 @@ def describe(action: Action) -> str:
             return f"action={name} reason={logfmt.text(action.reason)}"
         case SaveOriginal():
             return f"action=remember knob={action.knob} original={action.original}"
+        case SetAgent():
+            return f"action=set-agent to={logfmt.text(agentwanted.summary(action.task))}"
 
 
 def _tell_outcome(outcome: Outcome, cycle: int) -> None:

@@ -63,12 +63,15 @@ def read(tree: Tree, directory: str = "", *, full: bool = False, own: bool = Fal
 
 
 def _read(tree: Tree, directory: str, *, full: bool) -> Stall:
-    memory, io = (pressure.read(tree, _file(directory, what)) for what in ("memory", "io"))
+    memory, io = (pressure.read(tree, path) for path in files(directory))
     return Stall(memory_us=memory.full_us if full else memory.some_us, io_us=io.full_us if full else io.some_us)
 
 
-def _file(directory: str, what: str) -> str:
-    return f"{directory}/{what}.pressure" if directory else f"{NODE}/{what}"
+def files(directory: str = "") -> tuple[str, str]:
+    """Where the kernel tells of memory and of io, for a cgroup's directory or the node ("")."""
+    if not directory:
+        return f"{NODE}/memory", f"{NODE}/io"
+    return f"{directory}/memory.pressure", f"{directory}/io.pressure"
 
 
 def _children(tree: Tree, directory: str) -> list[str]:

@@ -29,6 +29,7 @@ VERBS = {
     "accessed": "a workload's memory by the time since its last access",
     "check": "whether class files are right, with places and hints",
     "cat-config": "class files in the order in which they are merged, and the result",
+    "import": "configuration of other programs as a class file",
     "doctor": "what this kernel, runtime and node allow, and how to get more",
     "pause": "stop changing anything until `resume`",
     "resume": "undo `pause`",
@@ -40,6 +41,7 @@ VERBS = {
     "demo": "the main job on this machine, within a minute",
     "exercise": "uses memory as told, and says exactly which: ground truth for trackers",
 }
+_MODULES = {"import": "importing"}  # `import` can be no module's name
 EPILOG = """\
 exit status:
   0 all is well              1 problems, drift, or a failure      2 plan: there is something to do
@@ -66,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def module(verb: str) -> Verb:
-    return cast("Verb", importlib.import_module(f"reconciler.cli.{verb.replace('-', '_')}"))
+    return cast("Verb", importlib.import_module(f"reconciler.cli.{_MODULES.get(verb, verb.replace('-', '_'))}"))
 
 
 def build_parser() -> argparse.ArgumentParser:

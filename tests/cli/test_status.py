@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.agentconfig import Override
 from reconciler.cli import published
 from reconciler.model import Severity
-from reconciler.report import AgeBin, EngineReport, Report
+from reconciler.report import AgeBin, AgentReport, EngineReport, Report
 from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
 
 OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
@@ -175,3 +176,29 @@ def test_processes_without_a_cgroup_have_no_usage(node: Node) -> None:
     node.publish(report(workload(cgroup="", engine=None)))
 
     assert "converged      -     -     -    -     -  -        -" in node.ebbtide("status").out
+
+
+def test_the_agent_is_shown_with_what_its_parts_say(node: Node) -> None:
+    parts = {"swap": {"state": "steady", "target_bytes": 2 << 30, "made": 1, "reason": "", "areas": [1], "on": True}}
+    override = Override(section="memcg", cgroup="/a", values={"swap": True, "pass_bytes": 1 << 20}, origin="root")
+    told = AgentReport(task="f", doing="memcg, swap", parts=parts, overrides=(override,), errors=("memcg: ValueError",))
+    node.publish(report(agent=told))
+
+    shown = node.ebbtide("status")
+
+    assert shown.code == 1
+    assert shown.out.splitlines()[-4:] == [
+        "   agent: memcg, swap",
+        "          swap: state steady, target 2G, made 1, on yes",
+        "          set at runtime: memcg[/a] swap: yes, pass_bytes: 1M (by root)",
+        "          failed: memcg: ValueError",
+    ]
+    document = node.ebbtide("status", "-o", "json").document
+    conforms("status", document)
+    assert published.load(Report, document).agent == told
+
+
+def test_an_agent_that_is_off_is_not_mentioned(node: Node) -> None:
+    node.publish(report(agent=AgentReport(parts={"swap": {"state": "off"}})))
+
+    assert "agent" not in node.ebbtide("status").out

@@ -28,6 +28,12 @@ from reconciler.classes import ClassText, Loaded
 from reconciler.model import ClassTable, Origin, Severity
 
 SCHEMAS = schemas.load()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMAS["classes"])
+READ_ONLY_HERE = {
+    "guest_swap_path",
+    "pass_secs",
+    "period_secs",
+}  # paths, sums of durations, no number: no schema says it
 
 
 def load(*contents: str) -> Loaded:
@@ -230,6 +236,8 @@ def test_never_in_all_its_spellings(text: str) -> None:
 def test_ranges_are_exact(section: str, good: dict[str, Any], bad: dict[str, Any]) -> None:
     assert agentreading.changes(section, good)[1] == ()
     assert len(agentreading.changes(section, bad)[1]) == 1
+    assert VALIDATOR.is_valid({section: good}), "editors say the same"
+    assert not VALIDATOR.is_valid({section: bad}) or bad.keys() & READ_ONLY_HERE
 
 
 def test_a_swap_file_on_a_tmpfs_is_refused_with_that_reason() -> None:

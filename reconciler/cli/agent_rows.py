@@ -1,0 +1,53 @@
+"""The agent in `ebbtide status`: what it does, and one line for each part with the figures that say something."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from reconciler.cli import render
+from reconciler.cli.render import Page
+from reconciler.quantities import human_bytes
+from reconciler.report import OFF, AgentReport
+
+
+def lines(report: AgentReport, page: Page) -> list[str]:
+    """Nothing for an agent that is off and has nothing to say."""
+    if report.doing == OFF and not report.errors:
+        return []
+    result = [f"   agent: {report.doing}"]
+    result += [f"          {name}: {said}" for name, each in report.parts.items() if (said := _part(each))]
+    result += [f"          set at runtime: {said}" for said in _overrides(report)]
+    return result + [page.paint(f"          failed: {error}", render.RED) for error in report.errors]
+
+
+def _overrides(report: AgentReport) -> Iterator[str]:
+    for one in report.overrides:
+        values = ", ".join(f"{key}: {_value(key, value)}" for key, value in one.values.items())
+        yield f"{one.section}{f'[{one.cgroup}]' if one.cgroup else ''} {values} (by {one.origin})"
+
+
+def _part(report: object) -> str:
+    """Plain values that are not empty; lists and tables are for `-o json`."""
+    found = asdict(report) if is_dataclass(report) and not isinstance(report, type) else report
+    if not isinstance(found, Mapping):
+        return ""
+    plain = {key: value for key, value in found.items() if isinstance(value, str | int | float) and value}
+    return ", ".join(f"{_name(key)} {_value(key, value)}" for key, value in plain.items())
+
+
+def _name(key: str) -> str:
+    for unit in ("_bytes", "_seconds", "_secs", "_percent"):
+        key = key.removesuffix(unit)
+    return key.replace("_", " ")
+
+
+def _value(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key.endswith("_bytes") and isinstance(value, int):
+        return human_bytes(value)
+    unit = next((sign for end, sign in _UNITS.items() if key.endswith(end)), "")
+    return f"{value:.6g}{unit}" if isinstance(value, int | float) else str(value)
+
+
+_UNITS = {"_seconds": " s", "_secs": " s", "_percent": " %"}
