@@ -5,7 +5,7 @@ left alone (`kept`) is left alone by every part.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler import agentkeys
@@ -77,6 +77,21 @@ def added(overrides: tuple[Override, ...], new: Override) -> tuple[Override, ...
 
 def without_place(overrides: tuple[Override, ...], section: str, cgroup: str) -> tuple[Override, ...]:
     return tuple(one for one in overrides if (one.section, one.cgroup) != (section, cgroup))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is set, whether it runs or not; None: no file has the section, and nobody turned it on at runtime."""
+
+    memcg: MemcgConfig | None = None
+    compact: CompactConfig | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)  # as those of a task
+
+
+def settings(table: ClassTable, overrides: tuple[Override, ...] = ()) -> Settings:
+    return Settings(
+        memcg=_memcg(table, overrides), compact=_compact(table, overrides), origins=_origins(table, overrides)
+    )
 
 
 # -- runtime changes ---------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ EFFECTS = {
     "reconciler.released",
     "reconciler.schemas",
     "reconciler.observe",
+    "reconciler.persisted",
     "reconciler.execute",
     "reconciler.gather",
     "reconciler.lastgood",
