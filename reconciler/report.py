@@ -108,6 +108,24 @@ class AgentReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KataSandbox:
+    """A pod in a virtual machine of its own, and what its agent was told."""
+
+    sandbox: str
+    name: str  # namespace/pod
+    state: str = "waiting"  # waiting | delivered | refused | unreachable | observed
+    reason: str = ""
+    address: str = ""
+    attempts: int = 0  # since the last delivery
+    deliveries: int = 0  # also again after the sandbox restarted, and after a change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KataReport:
+    sandboxes: tuple[KataSandbox, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SwapAreaReport:
     """A swap file or zram device that the agent made."""
 
