@@ -122,7 +122,15 @@ def pass_on(number, frame):
     except OSError:  # it has not its own group yet, or nobody is left
         pass
 
+def reap(number, frame):
+    try:
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid != child:
+            os.waitpid(found.si_pid, 0)
+    except ChildProcessError:
+        pass
+
 signal.signal(signal.SIGTERM, pass_on)
+signal.signal(signal.SIGCHLD, reap)
 os.close(0)
 os.close(1)
 ended = os.pidfd_open(child)

@@ -111,7 +111,7 @@ class Reception:
         """What that part did: its report; of one cgroup only its own figures."""
         cgroup = self._cgroup(section, whom)
         found = self._daemon.agent.report()
-        report = found.parts.get(section)
+        report = getattr(found, section, None)
         if report is None:
             raise NotNow(f"this daemon runs no {section}")
         document: dict[str, Any] = asdict(report) if is_dataclass(report) and not isinstance(report, type) else {}

@@ -94,20 +94,6 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentReport:
-    """What the agent does, and each part's own figures."""
-
-    task: str = ""  # fingerprint of the AgentTask that runs
-    doing: str = OFF  # the parts that run, for people
-    observe: bool = False  # it decides and counts, and writes nothing
-    origins: Mapping[str, str] = field(default_factory=dict)  # "memcg.swap" -> file:line, or who set it
-    kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why
-    overrides: tuple[Override, ...] = ()  # set at runtime
-    errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
-    parts: Mapping[str, object] = field(default_factory=dict)  # name of a part -> its report
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KataSandbox:
     """A pod in a virtual machine of its own, and what its agent was told."""
 
@@ -122,6 +108,10 @@ class KataSandbox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KataReport:
+    """Pods in virtual machines of their own."""
+
+    delivered: int = 0  # have been told all that their classes say
+    failing: int = 0  # refused it, or cannot be reached
     sandboxes: tuple[KataSandbox, ...] = ()
 
 
@@ -196,6 +186,22 @@ class CompactReport:
     unread: str = ""  # why pressure could not be judged, and so holds and stops nothing
     error: str = ""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """What the agent does, and each part's own figures."""
+
+    task: str = ""  # fingerprint of the AgentTask that runs
+    doing: str = OFF  # the parts that run, for people
+    observe: bool = False  # it decides and counts, and writes nothing
+    origins: Mapping[str, str] = field(default_factory=dict)  # "memcg.swap" -> file:line, or who set it
+    kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why
+    overrides: tuple[Override, ...] = ()  # set at runtime
+    errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
+    compact: CompactReport | None = None
+    swap: SwapReport | None = None
+    kata: KataReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,12 @@
 import io
 import math
 import select
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from sysfs import errors
-from sysfs.errors import Gone
+from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
 NODE = "/proc/pressure/memory"
@@ -37,11 +38,14 @@ def _totals(text: str) -> list[tuple[str, int]]:
 class Trigger:
     """Fires when tasks have waited too long within a window, at most once in each window.
 
-    The kernel looks ten times in a window, and forgets the trigger when this is closed.
+    The kernel looks ten times in a window, and forgets the trigger when this is closed. `total` gives the stall so far,
+    in microseconds: windows of those without CAP_SYS_RESOURCE begin at another counter's value, so that they may fire
+    at once although nobody has waited (psi_trigger_create, seen on Linux 6.18). Such an event is none.
     """
 
-    def __init__(self, file: io.RawIOBase, path: str) -> None:
+    def __init__(self, file: io.RawIOBase, path: str, total: Callable[[], int], stall_us: int) -> None:
         self._file, self._path = file, path
+        self._total, self._least = total, total() + stall_us
         self._poll = select.poll()
         self._poll.register(file.fileno(), select.POLLPRI)
 
@@ -50,7 +54,7 @@ class Trigger:
         happened = dict(self._poll.poll(math.ceil(seconds * 1000))).get(self._file.fileno(), 0)
         if happened & (select.POLLERR | select.POLLHUP):
             raise Gone(None, "is not there any more", self._path)
-        return bool(happened & select.POLLPRI)
+        return bool(happened & select.POLLPRI) and self._total() >= self._least
 
     def close(self) -> None:
         self._file.close()
@@ -62,10 +66,16 @@ def trigger(tree: Tree, path: str, of: Literal["some", "full"], stall_us: int, w
     `Rejected` for a window that the kernel does not take, from 500 ms to 10 s and without CAP_SYS_RESOURCE only in
     steps of 2 s; `Refused`, `Gone` or `Unsupported` where there is no such pressure for us. The caller closes it.
     """
+
+    def total() -> int:
+        found = read(tree, path)
+        return found.some_us if of == "some" else found.full_us
+
     file = tree.open(path, write=True)
     try:
+        made = Trigger(file, path, total, stall_us)
         file.write(f"{of} {stall_us} {window_us}\0".encode())
     except OSError as error:
         file.close()
-        raise errors.of(error, path) from error
-    return Trigger(file, path)
+        raise error if isinstance(error, KernelError) else errors.of(error, path) from error
+    return made

@@ -5,15 +5,19 @@ and that part comes again later; the others go on.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from reconciler import agentwanted, backoff
-from reconciler.agent.part import Part
+from reconciler.agent import compact_run
+from reconciler.agent.compact import Compact
+from reconciler.agent.kata import Kata
+from reconciler.agent.part import Part, Releasing
+from reconciler.agent.swapfile import SwapFiles
 from reconciler.agentconfig import AgentTask, Override
 from reconciler.engine.scheduler import Scheduler
 from reconciler.report import AgentReport
@@ -35,8 +39,27 @@ class World:
     clock: Callable[[], float] = time.monotonic
 
 
+def _compact(world: World) -> Part:
+    return Compact(compact_run.Doors(tree=world.tree, clock=world.clock), world.page_size)
+
+
+def _swap(world: World) -> Part:
+    return SwapFiles(
+        world.tree,
+        world.state_dir,
+        boot_id=world.boot_id,
+        page_size=world.page_size,
+        mount=world.mount,
+        clock=world.clock,
+    )
+
+
+def _kata(world: World) -> Part:
+    return Kata(world.tree.root)
+
+
 Makers = Mapping[str, Callable[[World], Part]]
-PARTS: Makers = {}
+PARTS: Makers = {"compact": _compact, "swap": _swap, "kata": _kata}  # by their names in AgentReport
 
 
 class Worker:
@@ -124,8 +147,12 @@ class Agent:
             kept={one.cgroup: one.reason for one in task.kept},
             overrides=self.overrides,
             errors=tuple(f"{name}: {one.error}" for name, one in self._workers.items() if one.error),
-            parts={name: worker.report() for name, worker in self._workers.items()},
+            **self._figures(),
         )
+
+    def _figures(self) -> dict[str, Any]:
+        """Each part's own, under its name."""
+        return {name: worker.report() for name, worker in self._workers.items()}
 
     def turn(self) -> bool:
         """Run one part that is due, if there is one."""
@@ -145,16 +172,10 @@ def make(world: World, makers: Makers = PARTS) -> Agent:
     return Agent({name: maker(world) for name, maker in makers.items()}, world.clock)
 
 
-def give_back(world: World, makers: Makers = PARTS, most: int = 100) -> tuple[str, ...]:
+def give_back(world: World, makers: Makers = PARTS) -> tuple[str, ...]:
     """Without a daemon: put back whatever an earlier one has left in the kernel; what could not be, as text."""
-    workers = [Worker(name, maker(world), world.clock) for name, maker in makers.items()]
-    for worker in workers:
-        worker.part.change(AgentTask())
-        for _ in range(most):
-            if worker.run() == math.inf or worker.error:
-                break
-        worker.part.stop()
-    return tuple(f"{worker.name}: {worker.error}" for worker in workers if worker.error)
+    made = [maker(world) for maker in makers.values()]
+    return tuple(filter(None, (part.release() for part in made if isinstance(part, Releasing))))
 
 
 def _lost(key: str, error: BaseException) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from reconciler.agent import pressure
 from reconciler.agentconfig import PsiConfig
-from sysfs.errors import Gone, KernelError, Rejected
+from sysfs.errors import KernelError, Rejected
 from sysfs.pressure import EVERYBODYS_WINDOW_US, Trigger, trigger
 from sysfs.tree import Tree
 
@@ -31,7 +31,7 @@ class Alarm:
     def _fired(self, each: Trigger) -> bool:
         try:
             return each.fired()
-        except Gone as error:
+        except KernelError as error:  # its cgroup is gone, or is not accounted any more
             each.close()
             self._triggers.remove(each)
             self.silent = str(error)

@@ -184,7 +184,7 @@ class Compact:
     def _count_stop(self, stopped: Stopped | None) -> None:
         counts = dict(self._report.stopped)
         if stopped:
-            counts[stopped.by] = counts.get(stopped.by, 0) + 1
+            counts[stopped.by.value] = counts.get(stopped.by.value, 0) + 1
         self._tell(stopped=counts, last_stop=f"{stopped.by}: {stopped.reason}" if stopped else "")
 
     def _count(self, ending: Ending, decision: Decision, seconds: float) -> None:

@@ -44,7 +44,7 @@ class Decision:
 def decide(config: CompactConfig, before: Before, now: Amount, page_size: int) -> Decision:
     """Of a period in which pressure is low enough. Above a limit means above: equal is not."""
     if config.compact_force_times < FOREVER and before.waited >= config.compact_force_times:
-        said = f"{before.waited} periods without a compaction (compact_force_times {config.compact_force_times})"
+        said = f"forced: {before.waited} periods without one, compact_force_times is {config.compact_force_times}"
         return Decision(compact=True, forced=True, reason=said)
     least = before.free_bytes - config.compact_threshold * page_size
     most = before.fragments + config.compact_threshold

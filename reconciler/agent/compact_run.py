@@ -172,14 +172,15 @@ class _Watch:
     def _pressed(self, limits: Limits) -> Stopped | None:
         self._listen(limits)
         if self._bell.raised():
-            said = f"pressure: the kernel saw tasks wait more than {limits.percent:g} % of the time"
+            said = f"the kernel saw tasks wait more than {limits.percent:g} % of the time"
             return Stopped(by=Stop.PRESSURE, reason=said)
         if self._doors.clock() < self._next:
             return None
         self._next = self._doors.clock() + LOOK_S
         verdict = pressure.judge(self._meter, limits.psi, limits.percent)
         self.unread = "" if verdict.stop else verdict.reason
-        return Stopped(by=Stop.PRESSURE, reason=verdict.reason) if verdict.stop else None
+        reason = verdict.reason.removeprefix("pressure: ")
+        return Stopped(by=Stop.PRESSURE, reason=reason) if verdict.stop else None
 
     def _listen(self, limits: Limits) -> None:
         if self._set != (limits.percent, limits.psi):

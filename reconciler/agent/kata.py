@@ -85,7 +85,12 @@ class Kata:
 
     def report(self) -> KataReport:
         with self._lock:
-            return KataReport(sandboxes=tuple(one.report for one in self._sandboxes.values()))
+            found = tuple(one.report for one in self._sandboxes.values())
+        return KataReport(
+            delivered=sum(one.state == "delivered" for one in found),
+            failing=sum(one.state in {"refused", "unreachable"} for one in found),
+            sandboxes=found,
+        )
 
     def stop(self) -> None:
         self._stopped.set()

@@ -1,6 +1,6 @@
 """What one sub-feature of the agent is: something with periods of its own, on a thread of its own."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reconciler.agentconfig import AgentTask
 
@@ -22,3 +22,11 @@ class Part(Protocol):
 
     def stop(self) -> None:
         """A pass under way ends soon, and leaves nothing behind that nobody looks after."""
+
+
+@runtime_checkable
+class Releasing(Part, Protocol):
+    """A part that leaves something in the kernel when it ends."""
+
+    def release(self) -> str:
+        """While no daemon runs: put all of that back. Gives what stays and why, "" = nothing does."""

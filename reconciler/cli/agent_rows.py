@@ -1,6 +1,6 @@
 """The agent in `ebbtide status`: what it does, and one line for each part with the figures that say something."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -9,13 +9,15 @@ from reconciler.cli.render import Page
 from reconciler.quantities import human_bytes
 from reconciler.report import OFF, AgentReport
 
+PARTS = ("compact", "swap", "kata")
+
 
 def lines(report: AgentReport, page: Page) -> list[str]:
     """Nothing for an agent that is off and has nothing to say."""
     if report.doing == OFF and not report.errors:
         return []
     result = [f"   agent: {report.doing}"]
-    result += [f"          {name}: {said}" for name, each in report.parts.items() if (said := _part(each))]
+    result += [f"          {name}: {said}" for name in PARTS if (said := _part(getattr(report, name)))]
     result += [f"          set at runtime: {said}" for said in _overrides(report)]
     return result + [page.paint(f"          failed: {error}", render.RED) for error in report.errors]
 
@@ -28,10 +30,9 @@ def _overrides(report: AgentReport) -> Iterator[str]:
 
 def _part(report: object) -> str:
     """Plain values that are not empty; lists and tables are for `-o json`."""
-    found = asdict(report) if is_dataclass(report) and not isinstance(report, type) else report
-    if not isinstance(found, Mapping):
+    if not is_dataclass(report) or isinstance(report, type):
         return ""
-    plain = {key: value for key, value in found.items() if isinstance(value, str | int | float) and value}
+    plain = {key: value for key, value in asdict(report).items() if isinstance(value, str | int | float) and value}
     return ", ".join(f"{_name(key)} {_value(key, value)}" for key, value in plain.items())
 
 

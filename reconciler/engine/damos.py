@@ -172,9 +172,10 @@ def unfiltered(config: DamosConfig, can: Abilities) -> str:
     """Which memory may go although the class does not name it, "" if none."""
     if config.page_types != (_ANON,) or looks_at_pages(config, can):
         return ""
+    way_out = "" if config.action in _VIRTUAL_ONLY else " (physical: true takes anonymous memory only)"
     return (
         f"action {config.action} looks at no pagetypes in processes: file pages that nobody else has mapped"
-        " may go, too (physical: true takes anonymous memory only)"
+        f" are taken, too{way_out}"
     )
 
 

@@ -223,7 +223,8 @@ def _damos(part: Part, interval: int) -> DamosConfig:
         part.say("action", f"{action} works on physical memory only", "write physical: true")
     page_types = _page_types(part)
     if action in words.DAMOS_ADVICE and page_types == ("file",) and not physical:
-        part.say("pagetypes", f"{action} takes anonymous memory of processes, too", "write physical: true")
+        hint = "write physical: true" if action == "pageout" else "write pagetypes: [anon, file]"
+        part.say("pagetypes", f"{action} takes anonymous memory of processes, too", hint)
     return DamosConfig(
         interval_ms=interval,
         page_types=page_types,

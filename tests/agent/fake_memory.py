@@ -44,6 +44,8 @@ class Bell:
     open: bool = True
 
     def raised(self) -> bool:
+        if self.node.bug and self.node.children:
+            raise RuntimeError(self.node.bug)
         return self.node.alarm
 
     def close(self) -> None:
@@ -60,6 +62,8 @@ class FakeNode:
     dying: float = 0.3
     refuses: int = 0
     alarm: bool = False
+    bug: str = ""  # of ours, while the child is there
+    room: bool = True  # for a process more
     fragments: dict[int, int] = field(default_factory=lambda: {0: 5000})
     free_mib: dict[int, int] = field(default_factory=lambda: {0: 500})
     after: dict[int, int] = field(default_factory=lambda: {0: 100, 1: 100})  # fragments after a compaction
@@ -111,6 +115,8 @@ class FakeNode:
         (self.root / path.lstrip("/")).unlink()
 
     def _start(self, path: str, text: str) -> Compaction:
+        if not self.room:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
         made = Compaction(node=self, path=path.removeprefix(str(self.root)), text=text, begun=self.now)
         self.children.append(made)
         return made

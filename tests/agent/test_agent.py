@@ -2,14 +2,15 @@
 
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
 
-from reconciler.agent.agent import Agent, World, give_back
+from reconciler.agent.agent import PARTS, Agent, Makers, World, give_back, make
 from reconciler.agent.part import Part
 from reconciler.agentconfig import AgentTask, CompactConfig, Override
+from reconciler.cli import agent_rows
 from sysfs.tree import Tree
 
 ON = AgentTask(compact=CompactConfig(), origins=(("compact", "a.yaml:1"),))
@@ -57,12 +58,12 @@ class Fake(Part):
 
 class Bench:
     def __init__(self, **parts: Fake) -> None:
-        self.clock, self.parts = Clock(), parts or {"one": Fake()}
+        self.clock, self.parts = Clock(), parts or {"swap": Fake()}
         self.agent = Agent(self.parts, self.clock, threads=0)
 
     @property
     def one(self) -> Fake:
-        return self.parts["one"]
+        return self.parts["swap"]
 
     def turn(self, seconds: float = 0.0) -> None:
         self.clock.now += seconds
@@ -89,7 +90,7 @@ def test_a_part_runs_at_once_and_then_when_it_says() -> None:
 
 
 def test_a_change_reaches_every_part_at_once_and_hurries_it() -> None:
-    bench = Bench(one=Fake(), two=Fake())
+    bench = Bench(swap=Fake(), compact=Fake())
     bench.agent.change(ON)
     bench.turn()
     bench.agent.change(AgentTask())
@@ -117,24 +118,24 @@ def test_begin_never_replaces_a_task() -> None:
 
 
 def test_a_bug_is_told_and_tried_again_later_and_later(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench(one=Fake(bugs=[ValueError("a"), ValueError("b")]), two=Fake())
+    bench = Bench(swap=Fake(bugs=[ValueError("a"), ValueError("b")]), compact=Fake())
     bench.agent.change(ON)
     with caplog.at_level(logging.CRITICAL):
         bench.turn()
-        assert bench.agent.report().errors == ("one: ValueError: a",)
+        assert bench.agent.report().errors == ("swap: ValueError: a",)
         bench.turn(1)
-        assert bench.agent.report().errors == ("one: ValueError: b",)
+        assert bench.agent.report().errors == ("swap: ValueError: b",)
         bench.turn(1.5)
         assert bench.one.runs == [100, 101]
         bench.turn(0.5)
 
     assert bench.one.runs == [100, 101, 103]
     assert bench.agent.report().errors == ()
-    assert bench.parts["two"].runs == [100]
+    assert bench.parts["compact"].runs == [100]
 
 
 def test_the_longest_wait_after_bugs_is_five_minutes(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench(one=Fake(bugs=[ValueError(str(number)) for number in range(30)]))
+    bench = Bench(swap=Fake(bugs=[ValueError(str(number)) for number in range(30)]))
     bench.agent.change(ON)
     with caplog.at_level(logging.CRITICAL):
         for _ in range(20):
@@ -149,7 +150,7 @@ def test_a_part_that_is_always_due_does_not_take_a_whole_cpu() -> None:
             super().run(now)
             return now
 
-    bench = Bench(one=Eager())
+    bench = Bench(swap=Eager())
     bench.agent.change(ON)
     bench.turn()
 
@@ -158,7 +159,7 @@ def test_a_part_that_is_always_due_does_not_take_a_whole_cpu() -> None:
 
 
 def test_the_report_tells_the_task_and_each_parts_figures(caplog: pytest.LogCaptureFixture) -> None:
-    bench = Bench(one=Fake(), broken=Fake(runs=[-1.0]))
+    bench = Bench(swap=Fake(), compact=Fake(runs=[-1.0]))
     bench.agent.change(ON)
     bench.agent.set(Override(section="memcg", values={"swap": True}, origin="root"))
     with caplog.at_level(logging.CRITICAL):
@@ -166,7 +167,7 @@ def test_the_report_tells_the_task_and_each_parts_figures(caplog: pytest.LogCapt
 
     assert (found.task, found.doing, found.observe) == (ON.fingerprint(), "compact", False)
     assert found.origins == {"compact": "a.yaml:1"}
-    assert found.parts == {"one": Figures(runs=0), "broken": None}
+    assert (asdict(found)["swap"], found.compact) == ({"runs": 0}, None)
     assert found.overrides == (Override(section="memcg", values={"swap": True}, origin="root"),)
     bench.agent.unset("memcg")
     assert bench.agent.report().overrides == ()
@@ -174,7 +175,7 @@ def test_the_report_tells_the_task_and_each_parts_figures(caplog: pytest.LogCapt
 
 def test_with_threads_of_their_own_parts_run_and_end() -> None:
     fake = Fake()
-    agent = Agent({"one": fake})
+    agent = Agent({"swap": fake})
     agent.change(ON)
     agent.close()
 
@@ -182,11 +183,32 @@ def test_with_threads_of_their_own_parts_run_and_end() -> None:
     assert len(fake.runs) <= 1
 
 
-def test_without_a_daemon_all_that_was_left_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    fine, broken = Fake(), Fake(bugs=[ValueError("stuck")])
-    world = World(tree=Tree(tmp_path), mount="", page_size=4096, state_dir=tmp_path, boot_id="b", clock=Clock())
-    with caplog.at_level(logging.CRITICAL):
-        left = give_back(world, {"fine": lambda _: fine, "broken": lambda _: broken})
+class Leaving(Fake):
+    """Leaves something behind, which may be stuck."""
 
-    assert left == ("broken: ValueError: stuck",)
-    assert (fine.tasks, len(fine.runs), fine.stopped, broken.stopped) == ([AgentTask()], 1, True, True)
+    def __init__(self, stuck: str) -> None:
+        super().__init__()
+        self.stuck = stuck
+
+    def release(self) -> str:
+        return self.stuck
+
+
+def test_without_a_daemon_all_that_was_left_is_put_back(tmp_path: Path) -> None:
+    world = World(tree=Tree(tmp_path), mount="", page_size=4096, state_dir=tmp_path, boot_id="b", clock=Clock())
+    makers: Makers = {"a": lambda _: Fake(), "b": lambda _: Leaving(""), "c": lambda _: Leaving("/swap: too full")}
+
+    assert give_back(world, makers) == ("/swap: too full",)
+
+
+def test_the_real_parts_are_made_and_are_off(tmp_path: Path) -> None:
+    world = World(tree=Tree(tmp_path), mount="", page_size=4096, state_dir=tmp_path, boot_id="b")
+    agent = make(world)
+    agent.begin(observe=False)
+    report = agent.report()
+    agent.close()
+
+    assert (report.doing, report.errors) == ("off", ())
+    assert {name for name in PARTS if getattr(report, name) is not None} == set(PARTS)
+    assert set(agent_rows.PARTS) == set(PARTS), "status shows them all"
+    assert give_back(world) == ()

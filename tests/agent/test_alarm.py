@@ -12,11 +12,12 @@ from reconciler.agent import alarm
 from reconciler.agent.alarm import Alarm
 from reconciler.agentconfig import PsiConfig
 from sysfs import pressure
-from sysfs.errors import Gone, KernelError, Rejected
+from sysfs.errors import Gone, KernelError, Rejected, Unsupported
 from sysfs.pressure import EVERYBODYS_WINDOW_US, LONGEST_WINDOW_US, Trigger
 from sysfs.tree import Tree
 
 HERE = Tree("/")
+STALL_US = 50_000
 
 
 class Pressed:
@@ -26,9 +27,17 @@ class Pressed:
         with socket.create_server(("127.0.0.1", 0)) as server:
             self._sender = socket.create_connection(server.getsockname())
             self._receiver = server.accept()[0]
-        self.trigger = Trigger(self._receiver.makefile("rb", buffering=0), "/a/memory.pressure")
+        self.total_us, self.accounts = 7_000_000, True
+        file = self._receiver.makefile("rb", buffering=0)
+        self.trigger = Trigger(file, "/a/memory.pressure", self.total, STALL_US)
 
-    def press(self) -> None:
+    def total(self) -> int:
+        if not self.accounts:
+            raise Unsupported(95, "Operation not supported", "/a/memory.pressure")
+        return self.total_us
+
+    def press(self, stall_us: int = 1_000_000) -> None:
+        self.total_us += stall_us
         self._sender.send(b"!", socket.MSG_OOB)
 
     def note(self) -> None:
@@ -52,7 +61,7 @@ def gone() -> Trigger:
     """The writing end of a pipe that nobody reads polls as a trigger whose cgroup was removed."""
     reading, writing = os.pipe()
     os.close(reading)
-    return Trigger(io.FileIO(writing, "w"), "/b/memory.pressure")
+    return Trigger(io.FileIO(writing, "w"), "/b/memory.pressure", lambda: 0, STALL_US)
 
 
 def test_a_trigger_fires_once_told(pressed: Pressed) -> None:
@@ -62,6 +71,16 @@ def test_a_trigger_fires_once_told(pressed: Pressed) -> None:
     assert pressed.trigger.fired(60)
     pressed.note()
     assert not pressed.trigger.fired()
+
+
+@pytest.mark.parametrize(("stall_us", "fires"), [(0, False), (STALL_US - 1, False), (STALL_US, True)])
+def test_an_event_without_so_much_stall_since_the_beginning_is_none(
+    pressed: Pressed, stall_us: int, *, fires: bool
+) -> None:
+    """The kernel tells of one at the beginning of a window that it has misplaced."""
+    pressed.press(stall_us)
+
+    assert pressed.trigger.fired(60) is fires
 
 
 def test_a_trigger_says_when_its_cgroup_is_gone() -> None:
@@ -100,6 +119,17 @@ def test_without_pressure_files_it_stays_silent(tmp_path: Path) -> None:
 
     assert not bell.raised()
     assert bell.silent == "[Errno 2] No such file or directory: '/proc/pressure/io'"
+    bell.close()
+
+
+def test_what_is_accounted_no_more_raises_nothing(pressed: Pressed) -> None:
+    pressed.press()
+    assert pressed.trigger.fired(60)
+    pressed.accounts = False
+    bell = Alarm([pressed.trigger])
+
+    assert not bell.raised()
+    assert bell.silent == "[Errno 95] Operation not supported: '/a/memory.pressure'"
     bell.close()
 
 

@@ -288,3 +288,27 @@ def test_a_kernel_without_psi(node: FakeNode, *, required: bool, runs: int, held
     report = part.report()
     assert (report.runs, report.held) == (runs, held)
     assert "/proc/pressure/memory" in (report.decision if required else report.unread)
+
+
+def test_a_bug_leaves_no_compaction_behind(node: FakeNode) -> None:
+    node.bug = "a mistake of ours"
+    part = node.part()
+    part.change(task())
+    with pytest.raises(RuntimeError, match=node.bug):
+        run_until(part, node, PERIOD)
+
+    assert [child.killed is not None for child in node.children] == [True]
+    assert not [bell for bell in node.bells if bell.open]
+
+
+def test_without_room_for_a_process_it_is_tried_again(node: FakeNode) -> None:
+    node.room = False
+    part = node.part()
+    part.change(task())
+    run_until(part, node, 60)
+    assert (part.report().runs, part.report().failed) == (0, 1)
+    assert "no process for the compaction could be started" in part.report().error
+
+    node.room = True
+    run_until(part, node, PERIOD)
+    assert (part.report().runs, part.report().error) == (1, "")

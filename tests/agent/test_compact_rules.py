@@ -73,7 +73,7 @@ def test_so_many_periods_without_a_compaction_force_one(times: int, waited: int,
             CompactConfig(compact_force_times=2),
             before(1, 1, waited=2),
             amount(1, 1),
-            "2 periods without a compaction (compact_force_times 2)",
+            "forced: 2 periods without one, compact_force_times is 2",
         ),
         (CompactConfig(), before(500, 0), amount(400, 0), "free memory fell to 400.0 MiB, below 496.0 MiB"),
         (

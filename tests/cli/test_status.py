@@ -9,7 +9,7 @@ import pytest
 from reconciler.agentconfig import Override
 from reconciler.cli import published
 from reconciler.model import Severity
-from reconciler.report import AgeBin, AgentReport, EngineReport, Report
+from reconciler.report import AgeBin, AgentReport, CompactReport, EngineReport, Report, SwapAreaReport, SwapReport
 from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
 
 OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
@@ -179,17 +179,20 @@ def test_processes_without_a_cgroup_have_no_usage(node: Node) -> None:
 
 
 def test_the_agent_is_shown_with_what_its_parts_say(node: Node) -> None:
-    parts = {"swap": {"state": "steady", "target_bytes": 2 << 30, "made": 1, "reason": "", "areas": [1], "on": True}}
+    swap = SwapReport(state="steady", target_bytes=2 << 30, made=1, areas=(SwapAreaReport(path="/s", size_bytes=1),))
+    compact = CompactReport(state="waiting", seconds=1.5, stopped={"time": 1})
     override = Override(section="memcg", cgroup="/a", values={"swap": True, "pass_bytes": 1 << 20}, origin="root")
-    told = AgentReport(task="f", doing="memcg, swap", parts=parts, overrides=(override,), errors=("memcg: ValueError",))
+    told = AgentReport(task="f", doing="compact", overrides=(override,), errors=("memcg: ValueError",))
+    told = replace(told, swap=swap, compact=compact)
     node.publish(report(agent=told))
 
     shown = node.ebbtide("status")
 
     assert shown.code == 1
-    assert shown.out.splitlines()[-4:] == [
-        "   agent: memcg, swap",
-        "          swap: state steady, target 2G, made 1, on yes",
+    assert shown.out.splitlines()[-5:] == [
+        "   agent: compact",
+        "          compact: state waiting, seconds 1.5",
+        "          swap: state steady, target 2G, made 1",
         "          set at runtime: memcg[/a] swap: yes, pass_bytes: 1M (by root)",
         "          failed: memcg: ValueError",
     ]
@@ -199,6 +202,6 @@ def test_the_agent_is_shown_with_what_its_parts_say(node: Node) -> None:
 
 
 def test_an_agent_that_is_off_is_not_mentioned(node: Node) -> None:
-    node.publish(report(agent=AgentReport(parts={"swap": {"state": "off"}})))
+    node.publish(report(agent=AgentReport(swap=SwapReport())))
 
     assert "agent" not in node.ebbtide("status").out

@@ -90,7 +90,8 @@ def test_pages_of_other_types_are_left_out_where_the_kernel_asks(
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (DamosConfig(), "file pages that nobody else has mapped may go, too"),
+        (DamosConfig(), "file pages that nobody else has mapped are taken, too (physical: true"),
+        (DamosConfig(action="cold"), "nobody else has mapped are taken, too"),
         (DamosConfig(page_types=BOTH), ""),
         (DamosConfig(physical=True), ""),
         (DamosConfig(action="migrate_cold", nodes=(1,)), ""),
@@ -101,6 +102,7 @@ def test_where_it_does_not_ask_the_report_says_so(tmp_path: Path, config: DamosC
 
     assert said in note
     assert bool(note) == bool(said)
+    assert ("physical: true" in note) == ("physical: true" in said)
 
 
 @pytest.mark.parametrize("can", [Abilities(dests=True), NEW])

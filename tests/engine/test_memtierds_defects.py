@@ -87,6 +87,20 @@ def test_softdirty_sees_what_was_written_before_it_went_to_swap(kernel: FakeKern
     assert SoftDirty(means(kernel, TrackerConfig(name="softdirty"))).look(known).writes.tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize(("update_ms", "found"), [(0, 64), (600_000, 32)])
+def test_finder_looks_for_ranges_each_time_where_that_is_asked(bench: Bench, update_ms: int, found: int) -> None:
+    process = bench.kernel.add(FakeProcess(bench.kernel.root, 50).map(0, 32).present(0, 64))
+    tracker = replace(CONFIG.tracker, name="finder", regions_update_ms=update_ms)
+    stub = StubConfig(interval_ms=1000)
+    bench.engine.start(bench.task("finder", config=replace(CONFIG, policy=stub, tracker=tracker, routines=())))
+    bench.run(1.5)
+    process.mappings[0] = (0, 64, "rw-p 00000000 00:00 0")
+    process.write()
+    bench.run(2)
+
+    assert report(bench).tracked_bytes == found * PAGE
+
+
 # -- policies ----------------------------------------------------------------------------------------------------------
 
 
@@ -121,10 +135,13 @@ def test_another_configuration_replaces_the_loop_and_its_intervals(bench: Bench)
     bench.engine.start(bench.task(config=replace(CONFIG, routines=())))
     bench.run(3.5)
     assert report(bench).scans == 3
+    before = bench.engine.session("w")
+    assert before is not None
     bench.engine.start(bench.task(config=slow))
     bench.run(35)
 
-    assert report(bench).scans == 3, "of the new loop, and no other goes on"
+    assert report(bench).scans == 3, "of the new loop"
+    assert (before.run(), before.report().scans) == (float("inf"), 3), "the old one has ended, whoever wakes it"
 
 
 def test_limits_that_are_equal_make_no_rows_twice(bench: Bench) -> None:

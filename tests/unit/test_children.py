@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from reconciler import children
+from tests.eventually import eventually
 
 FOREVER = "print('here', flush=True); import time; time.sleep(600)"
 
@@ -73,6 +74,18 @@ def test_a_program_that_answers_may_end_in_an_orderly_way(tmp_path: Path) -> Non
     child.end(patience=60.0)
 
     assert (tmp_path / "how").read_text() == "ended\n"
+
+
+def test_orphans_of_a_program_that_answers_leave_no_zombies() -> None:
+    orphans = "for i in 1 2 3; do (sleep 0.01 &); done; echo; read line"
+    child = children.answering(["sh", "-c", orphans])
+    child.ask(b"", lambda data: data.endswith(b"\n"), lambda: 60.0)
+    keeper = child.process.pid
+    listed = Path(f"/proc/{keeper}/task/{keeper}/children")
+
+    assert eventually(lambda: len(listed.read_text().split()) == 1)
+    assert not child.ended()
+    child.kill()
 
 
 def _said_before_it_was_killed(script: str) -> int:
