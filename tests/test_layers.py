@@ -136,7 +136,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                yield (full if full in MODULES else node.module), node.lineno
+                yield (full if full in MODULES or full.endswith("_pb2") else node.module), node.lineno
 
 
 @pytest.mark.parametrize("name", MODULES)

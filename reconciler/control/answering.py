@@ -12,6 +12,7 @@ import grpc
 from reconciler.control import control_pb2 as pb
 from reconciler.control import wire
 from reconciler.control.feed import Feed, TooSlow
+from reconciler.report import Transition
 
 MOST_READERS = 8  # of transitions; each holds a thread
 MOST_SLOW = 4  # prompts at once: a line may take minutes
@@ -121,12 +122,14 @@ class Desk:
 
     def _watch(self, asked: pb.WatchRequest, context: Any) -> Iterator[pb.Transition]:
         transitions: Feed = _given(self._answers.transitions)
+        if asked.past_only:
+            yield from map(_message, transitions.past(asked.past))
+            return
         with _one_of(self._readers, f"{MOST_READERS} clients are watching already"):
             reader = transitions.follow(asked.past)
             try:
                 if context.add_callback(reader.close):
-                    for one in reader:
-                        yield pb.Transition(**{name: getattr(one, name) for name in one.__slots__})
+                    yield from map(_message, reader)
             finally:
                 transitions.leave(reader)
 
@@ -189,6 +192,10 @@ def _given(answer: Any) -> Any:
     if answer is None:
         raise NotImplementedError("this daemon has no answer to that")
     return answer
+
+
+def _message(one: Transition) -> pb.Transition:
+    return pb.Transition(**{name: getattr(one, name) for name in one.__slots__})
 
 
 def _whom(target: pb.Target) -> Whom:

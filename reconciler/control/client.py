@@ -53,13 +53,13 @@ class Client:
     def plan(self) -> Any:
         return self._document("Plan", pb.PlanRequest())
 
-    def watch(self, past: int = 0) -> Generator[dict[str, Any]]:
-        """Transitions until the daemon ends or the iterator is closed: time, cycle, kind, workload, name and so on."""
+    def watch(self, past: int = 0, *, follow: bool = True) -> Generator[dict[str, Any]]:
+        """Transitions with all their fields; to `follow` ends with the daemon, or when the iterator is closed."""
         method = wire.METHODS["Watch"]
         call = self._channel.unary_stream(
             f"/{wire.SERVICE}/Watch", method.asked.SerializeToString, method.answered.FromString
         )
-        running = call(pb.WatchRequest(past=past))
+        running = call(pb.WatchRequest(past=past, past_only=not follow))
         try:
             for one in running:
                 yield {field.name: getattr(one, field.name) for field in method.answered.DESCRIPTOR.fields}

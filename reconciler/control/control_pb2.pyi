@@ -133,7 +133,9 @@ class WakeRequest(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
-    __slots__ = ["past"]
+    __slots__ = ["past", "past_only"]
     PAST_FIELD_NUMBER: _ClassVar[int]
+    PAST_ONLY_FIELD_NUMBER: _ClassVar[int]
     past: int
-    def __init__(self, past: _Optional[int] = ...) -> None: ...
+    past_only: bool
+    def __init__(self, past: _Optional[int] = ..., past_only: bool = ...) -> None: ...

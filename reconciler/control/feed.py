@@ -63,6 +63,11 @@ class Feed:
             for reader in self._readers:
                 reader.put(one)
 
+    def past(self, most: int) -> list[Transition]:
+        """The latest ones, oldest first."""
+        with self._lock:
+            return list(self._past)[-most:] if most else []
+
     def follow(self, past: int = 0) -> Reader:
         """Everything from now on, and before it the latest `past`; `leave` when done."""
         with self._lock:
