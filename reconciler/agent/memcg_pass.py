@@ -106,7 +106,7 @@ class Pass:
         first = known.new
         self._served(known)
         if rules.too_young(known.youngest_ms(self._ground.clock()), self._youngest_secs):
-            known.reason = f"not aged: reclaim or somebody else did so less than {self._youngest_secs:g} s ago"
+            known.reason = f"not aged: its youngest generation is younger than {self._youngest_secs:g} s"
             return False
         return self._age(known, profile, writes=terms.acting) and self._ripe(known, profile, first=first)
 
