@@ -130,6 +130,7 @@ class ReclaimConfig:
     io_target_percent: float = 0.1  # stall of io, beside any slo
     interval_secs: float = 6.0
     step_percent: float = 0.05  # of the memory in use that one probe takes, at no pressure at all
+    most_step_percent: float = 1.0  # steps double up to this while nothing hurts, far above the footprint found before
     floor_bytes: int = 100 * MIB  # never below
     floor_percent: float = 0.0  # of the runtime's memory limit; the higher of the two floors holds
     swappiness: int | None = None  # 0..200; None = the kernel's
@@ -173,6 +174,7 @@ class ReclaimTask:
     cgroup: str  # path below the mount
     config: ReclaimConfig
     memory_limit: int | None = None  # the runtime's, bytes
+    observe: bool = False  # of this one: decide and count, write nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -221,6 +221,7 @@ RECLAIM: Mapping[str, Key] = {
     "io_target": Key(read=percent(0, 100, above=0), example="0.1%"),
     "interval": Key(read=seconds(1), example="6s"),
     "step": Key(read=percent(0, 10, above=0), example="0.05%"),
+    "most_step": Key(read=percent(0, 10, above=0), example="1%"),
     "floor": Key(read=floor, example="100MiB"),
     "swappiness": _SWAPPINESS,
     "swap_used": Key(read=percent(0, 100), example="80%"),

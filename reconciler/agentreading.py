@@ -212,6 +212,7 @@ _RECLAIM = {
     "io_target": "io_target_percent",
     "interval": "interval_secs",
     "step": "step_percent",
+    "most_step": "most_step_percent",
     "floor": "floor_bytes",
     "swappiness": "swappiness",
     "swap_used": "swap_used_percent",

@@ -155,28 +155,32 @@ def _without_own(entry: MemcgOverride, values: Mapping[str, Any], table: ClassTa
 
 
 def _with_cgroup(config: MemcgConfig, override: Override) -> tuple[MemcgOverride, ...]:
-    """Entries of this very path are changed; without one, it gets those that hold for it by now, changed."""
-    path = override.cgroup
-    if any(each.path == path for each in config.cgroups):
-        return tuple(
-            replace(each, profile=_changed(each.profile, override.values)) if each.path == path else each
-            for each in config.cgroups
-        )
-    new = (
-        replace(each, path=path, no_subdir=False, profile=_changed(each.profile, override.values))
-        for each in holding(config, path)
+    """Entries of this very path are changed; nodes that have none get what holds for them by now, changed."""
+    path, values = override.cgroup, override.values
+    own = tuple(
+        replace(each, profile=_changed(each.profile, values)) if each.path == path else each for each in config.cgroups
     )
-    return (*config.cgroups, *new)
+    new = (
+        replace(each, path=path, no_subdir=False, profile=_changed(each.profile, values))
+        for each in holding(config, path)
+        if each.path != path or each not in config.cgroups
+    )
+    return (*own, *new)
 
 
 def holding(config: MemcgConfig, path: str) -> tuple[MemcgOverride, ...]:
-    """The entries that hold for a cgroup: of the nearest path above it, and one for the nodes that they leave."""
-    for above in _upwards(path):
-        found = tuple(each for each in config.cgroups if each.path == above and not (each.no_subdir and above != path))
-        if found:
-            rest = () if any(not each.numa_id for each in found) else (_of_section(config, path),)
-            return (*found, *rest)
-    return (_of_section(config, path),)
+    """What holds for a cgroup: a node is its nearest entry's that names it, or that names none; else the section's."""
+    found: list[MemcgOverride] = []
+    taken: set[int] = set()
+    for place in _upwards(path):
+        here = [each for each in config.cgroups if each.path == place and (place == path or not each.no_subdir)]
+        for each in sorted(here, key=lambda one: not one.numa_id):
+            if not each.numa_id:
+                return (*found, each)
+            if left := set(each.numa_id) - taken:
+                found.append(replace(each, numa_id=tuple(sorted(left))))
+                taken |= left
+    return (*found, _of_section(config, path))
 
 
 def _of_section(config: MemcgConfig, path: str) -> MemcgOverride:

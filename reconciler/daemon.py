@@ -18,6 +18,7 @@ from reconciler.agentconfig import Override
 from reconciler.baseline import Baseline
 from reconciler.control.feed import Feed
 from reconciler.engine import kdamond_folders
+from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.console import Asked, Console
 from reconciler.engine.engine import Engine
 from reconciler.engine.kdamond_record import Record
@@ -28,7 +29,7 @@ from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
 from reconciler.memtierd.answering import Answering, ForNode
 from reconciler.memtierd.resident import Chosen, Resident
-from reconciler.model import EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
+from reconciler.model import BrakeLimits, EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
 from reconciler.watch import Watch
@@ -79,6 +80,7 @@ class Daemon:
             console=self._console,
             kdamonds=self.kdamonds,
         )
+        self.brakes = BrakeLimits()
         self.agent = agent.make(self._world())
 
     def _world(self) -> agent.World:
@@ -88,6 +90,8 @@ class Daemon:
             page_size=self.features.page_size,
             state_dir=self.places.state_dir,
             boot_id=self.boot_id,
+            brakes=lambda: self.brakes,
+            accessed=self._accessed,
         )
 
     def _features(self) -> Features:
@@ -134,6 +138,7 @@ class Daemon:
         )
         self.files = look.files
         self.workloads = {workload.id: workload for workload in look.workloads}
+        self.brakes = look.table.engine.brakes
         lastgood.store(self.places.state_dir, look.files)
         seen = gather.with_running(look.observed, self.engine.running(), self.agent.running())
         return dataclasses.replace(look, observed=seen)
@@ -236,9 +241,12 @@ class Daemon:
 
     def accessed(self, workload: str, limits: Sequence[float]) -> Mapping[str, Any]:
         """A workload's memory by time since last access; LookupError when nothing tracks it."""
+        return dataclasses.asdict(self._accessed(workload, limits))
+
+    def _accessed(self, workload: str, limits: Sequence[float]) -> AccessedTable:
         if workload not in self.engine.running():
             raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
-        return dataclasses.asdict(self.engine.accessed(workload, limits))
+        return self.engine.accessed(workload, limits)
 
     def resident(self, workload: str) -> Resident:
         """Who answers the prompt; LookupError for a workload that is not there."""

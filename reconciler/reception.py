@@ -35,6 +35,7 @@ class Reception:
             status=daemon.status,
             plan=self.plan,
             accessed=daemon.accessed,
+            history=daemon.agent.history,
             held=daemon.engine.held,
             prompt=Prompts(daemon.resident).answer,
             wake=daemon.loop.wake,

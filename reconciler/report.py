@@ -64,6 +64,38 @@ class EngineReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimedReport:
+    """One workload whose memory is probed for what it does not need; bytes, and counts since the daemon's start."""
+
+    workload: str
+    name: str
+    cgroup: str
+    state: str  # probing | holding | backing off | at floor | waiting | gone
+    reason: str = ""
+    usage_bytes: int = 0
+    floor_bytes: int = 0
+    footprint_bytes: int | None = None  # the least it was seen to do with; None = not found yet
+    last_step_bytes: int = 0  # asked for
+    steps: int = 0
+    taken_bytes: int = 0  # verified: less in use after the steps
+    taken_anon_bytes: int = 0
+    taken_file_bytes: int = 0
+    would_take_bytes: int = 0  # observing: what the steps would have been
+    refaulted_bytes: int = 0  # came back, whoever took it
+    memory_percent: float = 0.0  # of the last interval in which tasks waited for memory
+    io_percent: float = 0.0
+    ages_from: str = ""  # mglru, a tracker, or nothing
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimReport:
+    """`reclaim:` of all workloads."""
+
+    workloads: tuple[ReclaimedReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadReport:
     id: str
     name: str
@@ -113,6 +145,64 @@ class KataReport:
     delivered: int = 0  # have been told all that their classes say
     failing: int = 0  # refused it, or cannot be reached
     sandboxes: tuple[KataSandbox, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvictionReport:
+    """Of one cgroup on one node: pages that left its oldest generation, and how often evictions ended why."""
+
+    page: int = 0
+    no_min_lru_file: int = 0  # nothing in the oldest generation that may be taken
+    min_lru_inc: int = 0  # a command took nothing
+    other_error: int = 0  # the oldest generation was emptied, or there never were four: the usual end
+    error: int = 0
+    psi_exceeds_limit: int = 0
+    pass_bytes: int = 0
+    pass_secs: int = 0
+    refault: int = 0  # what was taken came back, or this pass took nothing because of that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LruReport:
+    """One cgroup on one node, since it was first seen."""
+
+    node: int  # -1 = all nodes, where they cannot be told apart
+    max_seq: int = 0
+    min_seq: int = 0
+    last_inc_secs: float = 0.0  # since the youngest generation was made, by whomever
+    run_aging_count: int = 0
+    eviction: EvictionReport = EvictionReport()
+    sleep_psi_exceeds_limit: int = 0  # periods left out because of pressure
+    bytes: int = 0  # of these pages, those that left all generations; what was allocated meanwhile counts against it
+    would_bytes: int = 0  # observing: shown by the oldest generation when it would have been taken
+    reason: str = ""  # of the last pass, in words
+    next_secs: float | None = None  # until its next pass; None = there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemcgCgroup:
+    path: str  # below the cgroup v2 mount
+    id: int  # the kernel's number for it
+    ino: int
+    left_alone: str = ""  # why nothing is done with it
+    nodes: tuple[LruReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemcgReport:
+    """Aging and eviction; figures since the daemon's start."""
+
+    mechanism: str = ""  # mglru | memory.reclaim | "" = nothing has run yet, or nothing can
+    why: str = ""  # it is not mglru
+    passes: int = 0
+    seconds: float = 0.0  # of the last pass
+    taken_bytes: int = 0  # of all cgroups, also those that are gone
+    would_take_bytes: int = 0  # observing: what would have been taken
+    cut: int = 0  # passes that pass_secs ended, and the next one went on with
+    offline: int = 0  # removed cgroups that the kernel still lists; nothing is done with them
+    unread: str = ""  # why pressure could not be judged, and so holds and stops nothing
+    error: str = ""  # of the last pass
+    cgroups: tuple[MemcgCgroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,8 +289,10 @@ class AgentReport:
     kept: Mapping[str, str] = field(default_factory=dict)  # cgroups that it leaves alone -> why
     overrides: tuple[Override, ...] = ()  # set at runtime
     errors: tuple[str, ...] = ()  # bugs: a part that failed comes again
+    memcg: MemcgReport | None = None
     compact: CompactReport | None = None
     swap: SwapReport | None = None
+    reclaim: ReclaimReport | None = None
     kata: KataReport | None = None
 
 

@@ -16,10 +16,14 @@ from reconciler import agentwanted, backoff
 from reconciler.agent import compact_run
 from reconciler.agent.compact import Compact
 from reconciler.agent.kata import Kata
+from reconciler.agent.memcg import Memcg
 from reconciler.agent.part import Part, Releasing
+from reconciler.agent.reclaim import Means, Reclaim
+from reconciler.agent.reclaim_gauges import Accessed
 from reconciler.agent.swapfile import SwapFiles
 from reconciler.agentconfig import AgentTask, Override
 from reconciler.engine.scheduler import Scheduler
+from reconciler.model import BrakeLimits
 from reconciler.report import AgentReport
 from sysfs.tree import Tree
 
@@ -37,10 +41,17 @@ class World:
     state_dir: Path
     boot_id: str
     clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    brakes: Callable[[], BrakeLimits] = BrakeLimits  # the node's, as they are now
+    accessed: Accessed | None = None  # what a tracker knows of a workload's ages
 
 
 def _compact(world: World) -> Part:
     return Compact(compact_run.Doors(tree=world.tree, clock=world.clock), world.page_size)
+
+
+def _memcg(world: World) -> Part:
+    return Memcg(world.tree, world.mount, world.page_size, world.clock, world.state_dir, world.boot_id)
 
 
 def _swap(world: World) -> Part:
@@ -58,8 +69,29 @@ def _kata(world: World) -> Part:
     return Kata(world.tree.root)
 
 
+def _reclaim(world: World) -> Reclaim:
+    return Reclaim(
+        Means(
+            tree=world.tree,
+            mount=world.mount,
+            page_size=world.page_size,
+            clock=world.clock,
+            wall=world.wall,
+            brakes=world.brakes,
+            accessed=world.accessed,
+            state_dir=world.state_dir,
+        )
+    )
+
+
 Makers = Mapping[str, Callable[[World], Part]]
-PARTS: Makers = {"compact": _compact, "swap": _swap, "kata": _kata}  # by their names in AgentReport
+PARTS: Makers = {  # by their names in AgentReport
+    "memcg": _memcg,
+    "compact": _compact,
+    "swap": _swap,
+    "reclaim": _reclaim,
+    "kata": _kata,
+}
 
 
 class Worker:
@@ -153,6 +185,13 @@ class Agent:
     def _figures(self) -> dict[str, Any]:
         """Each part's own, under its name."""
         return {name: worker.report() for name, worker in self._workers.items()}
+
+    def history(self, workload: str) -> Mapping[str, Any]:
+        """What reclaim has seen of a workload; LookupError where it is not probed."""
+        worker = self._workers.get("reclaim")
+        if worker is None or not isinstance(worker.part, Reclaim):
+            raise LookupError(f"no history of {workload}: nothing is probed here")
+        return worker.part.history(workload)
 
     def turn(self) -> bool:
         """Run one part that is due, if there is one."""

@@ -9,7 +9,7 @@ from reconciler.cli.render import Page
 from reconciler.quantities import human_bytes
 from reconciler.report import OFF, AgentReport
 
-PARTS = ("compact", "swap", "kata")
+PARTS = ("memcg", "compact", "swap", "reclaim", "kata")
 
 
 def lines(report: AgentReport, page: Page) -> list[str]:
@@ -18,6 +18,7 @@ def lines(report: AgentReport, page: Page) -> list[str]:
         return []
     result = [f"   agent: {report.doing}"]
     result += [f"          {name}: {said}" for name in PARTS if (said := _part(getattr(report, name)))]
+    result += [f"          reclaim of {said}" for said in _probed(report)]
     result += [f"          set at runtime: {said}" for said in _overrides(report)]
     return result + [page.paint(f"          failed: {error}", render.RED) for error in report.errors]
 
@@ -26,6 +27,19 @@ def _overrides(report: AgentReport) -> Iterator[str]:
     for one in report.overrides:
         values = ", ".join(f"{key}: {_value(key, value)}" for key, value in one.values.items())
         yield f"{one.section}{f'[{one.cgroup}]' if one.cgroup else ''} {values} (by {one.origin})"
+
+
+def _probed(report: AgentReport) -> Iterator[str]:
+    """One line a workload: what it uses, what it was seen to do with, and what holds the probe."""
+    for one in report.reclaim.workloads if report.reclaim else ():
+        least = f", did with {human_bytes(one.footprint_bytes)}" if one.footprint_bytes is not None else ""
+        taken = one.would_take_bytes or one.taken_bytes
+        word = "would have taken" if one.would_take_bytes else "took"
+        why = one.error or one.reason
+        yield (
+            f"{one.name}: {one.state}, uses {human_bytes(one.usage_bytes)}{least}, {word} {human_bytes(taken)}"
+            f"{f'; {why}' if why else ''}"
+        )
 
 
 def _part(report: object) -> str:

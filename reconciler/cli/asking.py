@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def daemon(common: options.Options, about: str, timeout: float = 10.0) -> Iterator["Client"]:
-    """A client; `about` is what messages begin with."""
+def daemon(common: options.Options, about: str, *, hint: str = "", timeout: float = 10.0) -> Iterator["Client"]:
+    """A client; `about` is what messages begin with, `hint` what to do about something that is not there."""
     from reconciler.control import client  # gRPC is heavy
 
     try:
         with client.Client(common.socket, timeout) as ends:
             yield ends
     except client.Unknown as error:
-        raise Failure(about, str(error), code=Exit.UNKNOWN) from error
+        raise Failure(about, str(error), hint=hint, code=Exit.UNKNOWN) from error
     except client.Wrong as error:
         raise Failure(about, str(error), code=Exit.USAGE) from error
     except client.Busy as error:

@@ -27,6 +27,8 @@ VERBS = {
     "verify": "whether the kernel shows what the classes ask for",
     "explain": "every setting of a workload: now, wanted, original, and who asks for it",
     "accessed": "a workload's memory by the time since its last access",
+    "what-if": "what would leave at each age, and how much of it would come back",
+    "right-size": "a request and a limit that fit a workload, with the evidence",
     "check": "whether class files are right, with places and hints",
     "cat-config": "class files in the order in which they are merged, and the result",
     "import": "configuration of other programs as a class file",

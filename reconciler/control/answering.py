@@ -59,6 +59,7 @@ class Answers:
     status: Callable[[], object] | None = None
     plan: Callable[[], object] | None = None
     accessed: Callable[[str, Sequence[float]], object] | None = None
+    history: Callable[[str], object] | None = None
     held: Callable[[], Mapping[int, str]] | None = None
     prompt: Prompt | None = None
     wake: Callable[[str], None] | None = None
@@ -93,6 +94,7 @@ class Desk:
             "CompactGet": partial(self._configured, "compact"),
             "CompactStatus": partial(self._counted, "compact"),
             "Accessed": self._accessed,
+            "History": self._history,
             "Held": self._held,
             "MemcgSet": partial(self._change, "memcg"),
             "CompactSet": partial(self._change, "compact"),
@@ -145,6 +147,11 @@ class Desk:
         if any(not limit >= 0 for limit in asked.limits):
             raise ValueError("`limits` must be a list of seconds")
         return wire.document(_given(self._answers.accessed)(asked.workload, tuple(asked.limits)))
+
+    def _history(self, asked: pb.HistoryRequest, _: Any) -> pb.Document:
+        if not asked.workload:
+            raise ValueError("`workload` must be an id")
+        return wire.document(_given(self._answers.history)(asked.workload))
 
     def _held(self, _: pb.HeldRequest, __: Any) -> pb.HeldAnswer:
         return pb.HeldAnswer(workloads=_given(self._answers.held)())

@@ -71,6 +71,10 @@ class Client:
     def accessed(self, workload: str, limits: Sequence[float]) -> Any:
         return self._document("Accessed", pb.AccessedRequest(workload=workload, limits=limits))
 
+    def history(self, workload: str) -> Any:
+        """What reclaim has seen of it: ages, promotions, footprint, as columns."""
+        return self._document("History", pb.HistoryRequest(workload=workload))
+
     def held(self) -> dict[int, str]:
         """The workload that tracks each process, by process id."""
         return dict(self._ask("Held", pb.HeldRequest()).workloads)

@@ -50,6 +50,12 @@ class HeldRequest(_message.Message):
     __slots__ = []
     def __init__(self) -> None: ...
 
+class HistoryRequest(_message.Message):
+    __slots__ = ["workload"]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    def __init__(self, workload: _Optional[str] = ...) -> None: ...
+
 class PauseRequest(_message.Message):
     __slots__ = []
     def __init__(self) -> None: ...

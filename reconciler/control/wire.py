@@ -48,6 +48,7 @@ METHODS: Mapping[str, Method] = {
     "CompactGet": Method(asked=pb.Target, answered=pb.Document),
     "CompactStatus": Method(asked=pb.Target, answered=pb.Document),
     "Accessed": Method(asked=pb.AccessedRequest, answered=pb.Document),
+    "History": Method(asked=pb.HistoryRequest, answered=pb.Document),
     "Held": Method(asked=pb.HeldRequest, answered=pb.HeldAnswer),
     "MemcgSet": Method(asked=pb.Change, answered=pb.Document, changes=True),
     "CompactSet": Method(asked=pb.Change, answered=pb.Document, changes=True),

@@ -52,7 +52,7 @@ FULL = {
     "forky": Boot(suite="forky", marker="not trackers"),
 }
 TRACKERS = {
-    name: Boot(kernel=name, stories=("story_trackers.py",)) for name in ("idlepage", "6.1", "6.12", "6.18", "7.0", "7")
+    name: Boot(kernel=name, stories=("story_trackers.py",)) for name in ("idlepage", "6.1", "6.12", "6.18", "7.2", "7")
 }
 
 

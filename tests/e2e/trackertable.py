@@ -54,8 +54,17 @@ def cell(row: Result) -> str:
 
 
 def reasons(found: Sequence[Result]) -> list[str]:
-    limits = sorted({(metric, why) for row in found for metric, why in row["limits"].items()})
-    return ["", *(f"\\* {metric}: {why}." for metric, why in limits)] if limits else []
+    """Why cells have an asterisk, and where, if not everywhere."""
+    scenarios = {row["scenario"] for row in found}
+    limited: dict[tuple[str, str], set[str]] = {}
+    for row in found:
+        for metric, why in row["limits"].items():
+            limited.setdefault((metric, why), set()).add(row["scenario"])
+    lines = []
+    for (metric, why), where in sorted(limited.items()):
+        only = "" if where == scenarios else f" ({', '.join(sorted(where))})"
+        lines.append(f"\\* {metric}{only}: {why}.")
+    return ["", *lines] if lines else []
 
 
 def line(cells: Sequence[str]) -> str:

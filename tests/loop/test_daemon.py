@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli import kernel_tree
+from tests.cli.node import conforms
 
 LONG = 60.0  # seconds; a limit for a broken daemon, polled, never waited for
 REPOSITORY = Path(__file__).parents[2]
@@ -248,6 +249,8 @@ def test_the_agent_follows_class_files_and_pause(node: Node) -> None:
         assert agent()["doing"] == "off"
         node.classes("compact: {compact_order: 5}\nclasses: [{name: tight, reclaim: {}}]\n")
         until(lambda: agent()["doing"] == "compact, reclaim of 1", "the sections take effect")
+        conforms("status", node.status())
+        assert [each["workload"] for each in agent()["reclaim"]["workloads"]] in ([], ["a"])
         assert agent()["origins"]["compact.compact_order"] == f"{node.conf}/10-a.yaml:1"
         (node.run / "paused").touch()
         until(lambda: agent()["observe"], "a paused agent only observes")

@@ -262,8 +262,8 @@ def test_reclaim_of_a_class() -> None:
     table = fine("""
         classes:
         - name: all
-          reclaim: {slo: refault, target: 2, io_target: 0.2%, interval: 10s, step: 1%, floor: 1GiB, swappiness: 0,
-                    swap_used: 50%, write_rate: 512KiB/s}
+          reclaim: {slo: refault, target: 2, io_target: 0.2%, interval: 10s, step: 1%, most_step: 2%, floor: 1GiB,
+                    swappiness: 0, swap_used: 50%, write_rate: 512KiB/s}
         - { name: share, reclaim: { floor: 25% } }
         - { name: kept, reclaim: never }
         - { name: none }
@@ -275,6 +275,7 @@ def test_reclaim_of_a_class() -> None:
         io_target_percent=0.2,
         interval_secs=10,
         step_percent=1,
+        most_step_percent=2,
         floor_bytes=1024 * MIB,
         swappiness=0,
         swap_used_percent=50,

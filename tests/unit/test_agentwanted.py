@@ -5,8 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler import agentwanted, classes, desired, schemas
+from reconciler.agent.memcg_rules import Profiles
 from reconciler.agentconfig import (
     AgentTask,
     CompactConfig,
@@ -139,6 +142,39 @@ def test_a_cgroup_set_at_runtime_begins_with_what_holds_for_it() -> None:
         MemcgOverride(path="/a/b", numa_id=(0,), profile=MemcgProfile(swap=True, period_secs=2, swappiness_max=7)),
         MemcgOverride(path="/a/b", profile=MemcgProfile(swap=True, swappiness_max=7)),
     )
+
+
+PATHS = st.sampled_from(["/", "/a", "/a/b", "/a/b/c", "/x"])
+ENTRIES = st.builds(
+    MemcgOverride,
+    path=PATHS,
+    numa_id=st.sampled_from([(), (0,), (1,), (0, 1)]),
+    no_subdir=st.booleans(),
+    profile=st.builds(MemcgProfile, period_secs=st.integers(1, 9).map(float)),
+)
+CONFIGS = st.lists(ENTRIES, max_size=5, unique_by=lambda one: (one.path, one.numa_id)).map(
+    lambda listed: MemcgConfig(cgroups=tuple(listed), profile=MemcgProfile(period_secs=99.0))
+)
+
+
+@given(CONFIGS, PATHS, st.integers(0, 2))
+def test_what_is_said_to_hold_is_what_the_part_does(config: MemcgConfig, path: str, node: int) -> None:
+    said = [one.profile for one in agentwanted.holding(config, path) if node in one.numa_id or not one.numa_id]
+
+    assert said[0] == Profiles(config).of(path, node)
+
+
+@given(CONFIGS, PATHS, PATHS, st.integers(0, 2))
+def test_one_cgroup_set_at_runtime_changes_it_and_what_follows_it_and_nobody_else(
+    config: MemcgConfig, path: str, other: str, node: int
+) -> None:
+    changed = replace(config, cgroups=agentwanted._with_cgroup(config, override(path, swappiness_max=7)))
+    before, after = Profiles(config).of(other, node), Profiles(changed).of(other, node)
+
+    if other == path:
+        assert after == replace(before, swappiness_max=7)
+    if other != path and not other.startswith(path.rstrip("/") + "/"):
+        assert after == before
 
 
 def test_a_cgroup_that_a_file_names_is_changed_on_all_its_nodes() -> None:

@@ -42,6 +42,24 @@ def test_a_version_that_is_not_there() -> None:
         debian.newest(NAMES, "6.2")
 
 
+DEPENDS = """
+  Depends: <linux-initramfs-tool>
+  Depends: linux-binary-7.2.12+deb13-amd64
+  Depends: linux-modules-7.2.12+deb13-amd64
+"""
+
+
+def test_parts_of_a_kernel() -> None:
+    found = debian.parts("linux-image-7.2.12+deb13-amd64", DEPENDS)
+    assert found == ["linux-binary-7.2.12+deb13-amd64", "linux-modules-7.2.12+deb13-amd64"]
+
+
+def test_a_kernel_whose_parts_are_gone() -> None:
+    depends = "  Depends: linux-binary-7.0.13+deb13-amd64\n  Depends: <linux-modules-7.0.13+deb13-amd64>\n"
+    with pytest.raises(SystemExit, match=r"no longer linux-modules-7\.0\.13\+deb13-amd64 that it needs"):
+        debian.parts("linux-image-7.0.13+deb13-amd64", depends)
+
+
 def module(depends: str) -> bytes:
     return b"ELF\0license=GPL\0depends=" + depends.encode() + b"\0name=x\0"
 

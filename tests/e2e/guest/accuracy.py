@@ -4,7 +4,7 @@ import mmap
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from reconciler.engine.processes import Process
 from reconciler.engine.regions import Addresses
 from reconciler.engine.trackers.tracker import Means, Seen, Tracker
 from reconciler.engineconfig import EngineConfig, StubConfig, TrackerConfig, WatcherConfig
-from reconciler.exerciser import score, settings
+from reconciler.exerciser import score
 from reconciler.exerciser.score import Interval, Ranges, Score, Span
 from reconciler.model import EngineSettings, EngineTask, Features
 from reconciler.report import AgeBin
@@ -35,6 +35,7 @@ COMMAND = ("python3", "-m", "reconciler", "exercise")
 BUDGET = 400  # per cent of a CPU: an emulated one scans slowly
 COARSE_PAGES, FINE_PAGES = 512, 16  # of a region: a huge page; no more than a stripe
 CONTROL, IDLE = "nothing", ("-bs", "4M", "-brc", "0", "-bwc", "0")
+FILLING = {"growing": 1 << 20}  # random bytes that new memory is filled with: made anew whenever it grows
 KINDS = {"write": ("-brc", "0", "-bwc", "1"), "read": ("-brc", "1", "-bwc", "0")}
 
 
@@ -140,8 +141,8 @@ class Subject:
         return len(self.amounts())
 
     def slowest_s(self) -> float:
-        """From one round to the next; a machine that cannot keep up says so here."""
-        return max(each.possibly[1] - each.surely[0] for each in self.amounts())
+        """From one round to the next; a machine that cannot keep up says so here. Not the first, while all begin."""
+        return max(each.possibly[1] - each.surely[0] for each in self.amounts()[1:])
 
     def amounts(self) -> list[Amount]:
         return [each for watched in self.watched for each in watched.amounts_seen]
@@ -165,10 +166,10 @@ def subject(name: str, folder: Path, *words: str) -> Iterator[Subject]:
 
 
 @contextmanager
-def subjects(kind: str) -> Iterator[list[Subject]]:
+def subjects(kind: str, scenarios: Sequence[str]) -> Iterator[list[Subject]]:
     """One for each scenario, and one that does nothing; their memory is filled."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        words = {name: ("-scenario", name, *KINDS[kind]) for name in settings.SCENARIOS} | {CONTROL: IDLE}
+        words = {name: ("-scenario", name, *KINDS[kind]) for name in scenarios} | {CONTROL: IDLE}
         started = [stack.enter_context(subject(name, Path(folder), *some)) for name, some in words.items()]
         for each in started:
             poll.until(f"{each.name} has filled its memory", each.has_begun, seconds=300, pause=0.2)
@@ -226,20 +227,20 @@ def by_address(about: Subject, granule: int) -> Score:
 
 
 def by_amount(about: Subject, control: Subject, *, shared: bool) -> Score:
-    """Of trackers that know no addresses, less what a Python that does nothing uses; `shared`: forked pages are one."""
+    """Of trackers that know no addresses, less what a Python that does nothing uses; `shared`: forked pages are one.
+
+    Who has ended before a look has taken its memory along.
+    """
     lines, total = about.lines(), score.NOTHING
     for each, less in zip(about.amounts()[SETTLING:], control.amounts()[SETTLING:], strict=False):
         claimed = max(each.claimed - less.claimed, 0)
-        sure, possible = (hot_bytes(lines, span, shared=shared, whole=whole) for span, whole in spans(each))
+        truths = {pid: score.during(lines, pid, each.surely, each.possibly) for pid in {line.pid for line in lines}}
+        alive = {line.pid for line in lines if line.end > each.possibly[1]}
+        possible = size([truth.possible for truth in truths.values()], shared=shared) + FILLING.get(about.name, 0)
+        sure = size([truth.sure for pid, truth in truths.items() if pid in alive], shared=shared)
         total += Score(claimed=claimed, right=min(claimed, possible), hot=sure, found=min(claimed, sure))
     return total
 
 
-def spans(amount: Amount) -> tuple[tuple[Span, bool], tuple[Span, bool]]:
-    return (amount.surely, True), (amount.possibly, False)
-
-
-def hot_bytes(lines: list[Interval], span: Span, *, shared: bool, whole: bool) -> int:
-    truths = [score.during(lines, pid, span, span) for pid in {line.pid for line in lines}]
-    touched = [truth.sure if whole else truth.possible for truth in truths]
+def size(touched: list[Ranges], *, shared: bool) -> int:
     return score.union(touched).size if shared else sum(each.size for each in touched)

@@ -63,6 +63,11 @@ def fragments(node: int | None = None) -> int:
     return found
 
 
+def tidy() -> None:
+    """What there is of fragments would be used up first, and hide those that a story makes."""
+    Path(WHOLE).write_text("1", encoding="ascii")
+
+
 def writers() -> list[int]:
     """Children that compact, by their command lines."""
     found = []
@@ -155,15 +160,17 @@ def periods_later(running: Running, count: int) -> CompactReport:
 
 
 def test_fragmentation_made_on_purpose_is_compacted_once(running: Running, fragment: Callable[..., None]) -> None:
+    tidy()
     threshold = fragments() + 10_000
     running.change(patient(compact_threshold=threshold))
     assert periods_later(running, 2).runs == 0, "what there was is no reason"
 
+    running.change(patient(disabled=True))
     fragment(256)
     before = fragments()
     assert before > threshold
+    running.change(patient(compact_threshold=threshold))
     poll.until("memory is compacted", lambda: running.report().runs, seconds=300)
-    poll.until("that is over", lambda: running.report().state == "waiting", seconds=300)
     after = fragments()
     report = periods_later(running, 4)
 
@@ -174,12 +181,15 @@ def test_fragmentation_made_on_purpose_is_compacted_once(running: Running, fragm
 
 @pytest.mark.skipif(not Path("/sys/devices/system/node/node1").exists(), reason="needs two memory nodes")
 def test_only_the_fragmented_node_is_compacted(running: Running, fragment: Callable[..., None]) -> None:
+    tidy()
     threshold = max(fragments(0), fragments(1)) + 10_000
     running.change(patient(compact_threshold=threshold, per_node=True))
     assert periods_later(running, 2).runs == 0
 
+    running.change(patient(disabled=True))
     fragment(128, "numactl", "--membind=1")
     before = fragments(1)
+    running.change(patient(compact_threshold=threshold, per_node=True))
     poll.until("a node is compacted", lambda: running.report().runs, seconds=300)
     report = periods_later(running, 2)
 
@@ -212,23 +222,44 @@ def test_pressure_holds_a_period(running: Running, pressing: Callable[[], None])
 
 def test_a_compaction_ends_with_us_even_when_we_are_killed(fragment: Callable[..., None]) -> None:
     fragment(256)
+    for _ in range(20):
+        if child := killed_while_it_compacts():
+            poll.until("it has ended with us", lambda: over(child), seconds=30, pause=0.02)
+            return
+    pytest.skip("this machine compacts too fast to be caught at it")
+
+
+def killed_while_it_compacts() -> int:
+    """Start a compaction from a process of its own, and kill that; 0 if the compaction was quicker."""
     script = (
         "from reconciler import children; import time;"
-        f"child = children.writing({WHOLE!r}, '1'); print(child.process.pid, flush=True); time.sleep(3600)"
+        f"child = children.writing({WHOLE!r}, '1'); print(child.process.pid, flush=True);"
+        "child.process.wait(); print('over', flush=True); time.sleep(3600)"
     )
     root = Path(children.__file__).parents[1]
     with subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        poll.until("it compacts", lambda: compacts(child), seconds=30, pause=0.02)
-        parent.kill()
+        try:
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+            while not (caught := compacts(child)) and not over(child):
+                time.sleep(0.005)
+            return child if caught else 0
+        finally:
+            parent.kill()
 
-    poll.until("the compaction has ended with it", lambda: not Path(f"/proc/{child}").exists(), seconds=30, pause=0.02)
+
+def over(pid: int) -> bool:
+    """Whether it is dead, buried or not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
+    return True
 
 
 def compacts(pid: int) -> bool:
     """Inside the kernel, in the middle of it."""
-    return "compact_" in Path(f"/proc/{pid}/stack").read_text(encoding="ascii")
+    with contextlib.suppress(OSError):
+        return "compact_" in Path(f"/proc/{pid}/stack").read_text(encoding="ascii")
+    return False
 
 
 def test_what_this_kernel_compacts_is_what_it_shows(running: Running) -> None:

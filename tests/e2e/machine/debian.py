@@ -88,12 +88,18 @@ def fetch(version: str, folder: Path) -> Path:
     apt = Apt(folder)
     name = newest(apt.run("apt-cache", "pkgnames", "linux-image-").split(), version)
     depends = apt.run("apt-cache", "depends", "--no-recommends", "--no-suggests", name)
-    parts = re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", depends)  # since 6.19 it comes in parts
-    apt.run("apt-get", "-q", "download", name, *parts)
+    apt.run("apt-get", "-q", "download", name, *parts(name, depends))
     unpacked = folder / "unpacked"
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(package), str(unpacked)], check=True)
     return unpacked
+
+
+def parts(name: str, depends: str) -> list[str]:
+    """The packages that a kernel comes in since 6.19, from what apt says about it."""
+    if gone := re.findall(r"Depends: <(linux-(?:binary|modules)-\S+)>", depends):
+        sys.exit(f"vm: Debian lists {name}, but no longer {', '.join(gone)} that it needs: take another version")
+    return re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", depends)
 
 
 def newest(names: list[str], version: str) -> str:
