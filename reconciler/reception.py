@@ -5,13 +5,14 @@ the list of runtime changes; the next cycle, which is woken, does the rest.
 """
 
 import json
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from reconciler import agentreading, agentwanted, persisted, released, state
+from reconciler import agentreading, agentwanted, logfmt, persisted, released, state
 from reconciler.agentconfig import MemcgOverride, MemcgProfile, Override
 from reconciler.cli import plan as plan_verb
 from reconciler.cli.looking import Looked
@@ -22,6 +23,8 @@ from reconciler.report import Transition
 
 if TYPE_CHECKING:
     from reconciler.daemon import Daemon
+
+log = logging.getLogger("ebbtide")
 
 MOST_PLACES = 1000  # cgroups with runtime changes
 
@@ -143,10 +146,10 @@ class Reception:
         more = {"kept": kept.path, "notes": list(kept.notes)} if kept else {}
         return {**self.configured(wish.section, Whom(cgroup=cgroup)), **more}
 
-    def reset(self, section: str, whom: Whom) -> dict[str, Any]:
+    def reset(self, section: str, whom: Whom, who: str) -> dict[str, Any]:
         cgroup = self._cgroup(section, whom)
         self._daemon.reset_agent(section, cgroup)
-        self._tell(section, cgroup, "reset")
+        self._tell(section, cgroup, f"reset by {who}")
         return self.configured(section, Whom(cgroup=cgroup))
 
     def _keep(self, wish: Wish, document: Mapping[str, Any], cgroup: str) -> persisted.Kept:
@@ -180,6 +183,7 @@ class Reception:
 
     def _tell(self, section: str, cgroup: str, text: str) -> None:
         where = f"{section}[{cgroup}]" if cgroup else section
+        log.info(logfmt.line("event=set", what=where, text=text, cycle=self._daemon.cycles))
         self._daemon.feed.publish(
             Transition(time=_now(), cycle=self._daemon.cycles, kind="set", text=f"{where}: {text}")
         )

@@ -14,6 +14,7 @@ COLUMNS = (
     Column(title="VALUE", right=True),
     Column(title="GIVEN BY", shrinks=True),
 )
+DEFAULT = "default"
 DEEDS = ("status", "get", "set", "reset")
 _ENTRY = ("path", "numa_id", "no_subdir")
 
@@ -77,7 +78,9 @@ def configured(document: Mapping[str, Any], page: render.Page) -> list[str]:
     state = "on" if _runs(document) else "off"
     lines = [f"{document['section']}{where}: {state}"] if page.legend else []
     if document["values"]:
-        rows = [[key, shown(key, value), document["origins"].get(key, "")] for key, value in document["values"].items()]
+        rows = [
+            [key, shown(key, value), document["origins"].get(key, DEFAULT)] for key, value in document["values"].items()
+        ]
         lines += render.table(page, COLUMNS, rows)
     for entry in document["entries"]:
         lines += _entry(document, entry, page)
@@ -95,7 +98,8 @@ def _entry(document: Mapping[str, Any], entry: Mapping[str, Any], page: render.P
     alone = ", itself only" if entry["no_subdir"] else ""
     profile = {key: value for key, value in entry.items() if key not in _ENTRY}
     origins = document["origins"] if document["cgroup"] else {}
-    rows = [[key, shown(key, value), origins.get(key, "")] for key, value in profile.items()]
+    given = DEFAULT if document["cgroup"] else ""
+    rows = [[key, shown(key, value), origins.get(key, given)] for key, value in profile.items()]
     return ["", f"{entry['path']}{nodes}{alone}:", *render.table(page, COLUMNS, rows)]
 
 

@@ -69,7 +69,7 @@ class Answers:
     configured: Callable[[str, Whom], object] | None = None  # of a section
     counted: Callable[[str, Whom], object] | None = None
     change: Callable[[Wish], object] | None = None
-    reset: Callable[[str, Whom], object] | None = None
+    reset: Callable[[str, Whom, str], object] | None = None  # section, whom, who does it
     transitions: Feed | None = None
 
 
@@ -168,8 +168,8 @@ class Desk:
         )
         return wire.document(_given(self._answers.change)(wish))
 
-    def _reset(self, section: str, asked: pb.Target, _: Any) -> pb.Document:
-        return wire.document(_given(self._answers.reset)(section, _whom(asked)))
+    def _reset(self, section: str, asked: pb.Target, context: Any) -> pb.Document:
+        return wire.document(_given(self._answers.reset)(section, _whom(asked), self._who(context.peer())))
 
     def _pause(self, _: pb.PauseRequest, __: Any) -> pb.Done:
         _given(self._answers.pause)()
