@@ -215,11 +215,17 @@ def _reclaims(
             cgroup=wanted.workload.cgroup,
             config=found.reclaim,
             memory_limit=wanted.workload.memory_limit,
+            observe=_only_observes(table, wanted),
         )
         for wanted in sorted(workloads, key=lambda one: one.workload.id)
         if (found := _class(table, wanted)) and found.reclaim and wanted.workload.cgroup
-        if not is_kept(wanted.workload.cgroup, kept)
+        if _only_observes(table, wanted) or not is_kept(wanted.workload.cgroup, kept)
     )
+
+
+def _only_observes(table: ClassTable, wanted: DesiredWorkload) -> bool:
+    """While the node acts: this one is kept, and looked at for what could be taken."""
+    return table.mode is Mode.ACT and wanted.mode is Mode.OBSERVE and not wanted.held
 
 
 def _katas(table: ClassTable, workloads: tuple[DesiredWorkload, ...]) -> tuple[KataTask, ...]:
@@ -257,7 +263,7 @@ def _reason(table: ClassTable, wanted: DesiredWorkload) -> str:
         return wanted.held
     if found is not None and found.reclaim_never:
         return f"class {found.name} says reclaim: never"
-    if table.mode is Mode.ACT and wanted.mode is Mode.OBSERVE:
+    if _only_observes(table, wanted):
         return f"class {wanted.class_name} only observes"
     return ""
 
