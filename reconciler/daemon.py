@@ -11,7 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler import backoff, classes, gather, lastgood, plan, rendered, state, status, transitions
+from reconciler import (
+    backoff,
+    chronicle,
+    classes,
+    gather,
+    lastgood,
+    plan,
+    rendered,
+    state,
+    status,
+    transitions,
+    versions,
+)
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.agent import agent
 from reconciler.agentconfig import Override
@@ -60,12 +72,14 @@ class Daemon:
         self.manager = manager or ServiceManager()
         self.rendered = rendered.Rendered(places.state_dir)
         self.transitions = transitions.Transitions()
+        self.chronicle = chronicle.Chronicle(places.state_dir, places.run_dir, versions.version(), self.features.kernel)
         watchdog = watchdog_seconds()
         self.loop = Loop(
             cycle=self.cycle,
             clock=time.monotonic,
             idle_seconds=min(RESYNC_SECONDS, watchdog / 2) if watchdog else RESYNC_SECONDS,
             alive=self.manager.alive,
+            failed=self.chronicle.metrics.failed,
             refresh=self.refresh,
         )
         self.engine = Engine(
@@ -176,6 +190,7 @@ class Daemon:
         )
         self.report = self._report(done, reason, time.monotonic() - begin)
         self.transitions.tell(self.report, outcomes)
+        self.chronicle.cycle(self.report, outcomes, look.table.metrics)
         self._publish()
 
     def _report(self, done: status.Cycle, reason: str, seconds: float) -> Report:
@@ -225,6 +240,7 @@ class Daemon:
     def refresh(self) -> None:
         """Publish the engine's figures between cycles; nothing else is looked at."""
         self.report = self._with_figures()
+        self.chronicle.look(self.report)
         self._publish()
 
     def _with_figures(self) -> Report:
@@ -278,6 +294,7 @@ class Daemon:
     # -- life ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        from reconciler import scrape  # HTTP, too
         from reconciler.control import server  # gRPC is heavy, and `--once` needs none
 
         handle = server.serve(
@@ -288,7 +305,9 @@ class Daemon:
             prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
             history=self.agent.history,
         )
-        ours = ("status.json", "control.sock", kdamond_folders.NAME)
+        listener = scrape.inherited()
+        scrapes = scrape.Scrapes(listener, self.chronicle.metrics.registry) if listener else None
+        ours = ("status.json", "control.sock", kdamond_folders.NAME, chronicle.TEXTFILE)
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)
         self.loop.alive = lambda: self._alive(watch)
         self._signals()
@@ -298,6 +317,8 @@ class Daemon:
             self.manager.stopping()
             watch.close()
             handle.close()
+            if scrapes:
+                scrapes.close()
             self.close()
 
     def _alive(self, watch: Watch) -> None:
@@ -324,6 +345,7 @@ class Daemon:
         decided = plan.plan(look.desired, look.observed, known, time.monotonic())
         outcomes = self._executor().perform(decided)
         self._tell(look, known, decided, outcomes, "stop", time.monotonic())
+        self.chronicle.store()
         self.engine.close()
         self.agent.close()
         self.lock.close()
