@@ -28,6 +28,7 @@ from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.agent import agent
 from reconciler.agentconfig import Override
 from reconciler.baseline import Baseline
+from reconciler.control.feed import Feed
 from reconciler.engine import kdamond_folders
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.console import Asked, Console
@@ -39,7 +40,7 @@ from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
 from reconciler.memtierd.answering import Answering, ForNode
-from reconciler.memtierd.resident import Chosen, Prompts, Resident
+from reconciler.memtierd.resident import Chosen, Resident
 from reconciler.model import BrakeLimits, EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
@@ -71,7 +72,9 @@ class Daemon:
         self.report = Report()
         self.manager = manager or ServiceManager()
         self.rendered = rendered.Rendered(places.state_dir)
-        self.transitions = transitions.Transitions()
+        self.feed = Feed()
+        self.transitions = transitions.Transitions(self.feed.publish)
+        self.last: status.Cycle | None = None
         self.chronicle = chronicle.Chronicle(places.state_dir, places.run_dir, versions.version(), self.features.kernel)
         watchdog = watchdog_seconds()
         self.loop = Loop(
@@ -188,6 +191,7 @@ class Daemon:
             engine_report=self.engine.report,
             foreign_writes=self.foreign,
         )
+        self.last = done
         self.report = self._report(done, reason, time.monotonic() - begin)
         self.transitions.tell(self.report, outcomes)
         self.chronicle.cycle(self.report, outcomes, look.table.metrics)
@@ -260,11 +264,7 @@ class Daemon:
             raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
         return self.engine.accessed(workload, limits)
 
-    def held(self) -> Mapping[str, str]:
-        """The workload that tracks each process, by process id."""
-        return {str(pid): workload for pid, workload in self.engine.held().items()}
-
-    def _resident(self, workload: str) -> Resident:
+    def resident(self, workload: str) -> Resident:
         """Who answers the prompt; LookupError for a workload that is not there."""
         if workload and all(row.id != workload for row in self.report.workloads):
             raise LookupError(f"no workload {workload} is here")
@@ -289,22 +289,22 @@ class Daemon:
     def change_agent(self, override: Override) -> None:
         """Somebody sets the agent's keys at runtime: they hold at once, and until this daemon ends."""
         self.agent.set(override)
-        self.loop.wake(f"agent set by {override.origin}")
+        self.loop.wake("agent set")
+
+    def reset_agent(self, section: str, cgroup: str) -> None:
+        """Class files alone count again, for the node ("") or a cgroup."""
+        self.agent.unset(section, cgroup)
+        self.loop.wake("agent reset")
 
     # -- life ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        from reconciler import scrape  # HTTP, too
-        from reconciler.control import server  # gRPC is heavy, and `--once` needs none
+    def run(self, control_group: int | None = None) -> None:
+        """`control_group`: the number of the group that may look at the control socket."""
+        from reconciler import reception, scrape  # gRPC and HTTP are heavy, and `--once` needs none
+        from reconciler.control import server
 
-        handle = server.serve(
-            str(self.places.run_dir / "control.sock"),
-            status=self.status,
-            accessed=self.accessed,
-            wake=self.loop.wake,
-            prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
-            history=self.agent.history,
-        )
+        answers = reception.Reception(self).answers()
+        handle = server.serve(str(self.places.run_dir / "control.sock"), answers, control_group)
         listener = scrape.inherited()
         scrapes = scrape.Scrapes(listener, self.chronicle.metrics.registry) if listener else None
         ours = ("status.json", "control.sock", kdamond_folders.NAME, chronicle.TEXTFILE)

@@ -220,6 +220,7 @@ class Workload:
     boot_id: str = ""  # "" = valid on every boot
     source: str = ""  # path of the record or class file that names it
     sandbox: str = ""  # id of the pod's sandbox, as the runtime calls it
+    runtime_handler: str = ""  # of the pod's RuntimeClass: kata-qemu, say; "" = the runtime's default
     writer: str = ""  # "nri" = written, and to be removed, by `ebbtide nri`; "" = by a person
     named: bool = False  # an administrator named this very cgroup or process
     problems: tuple[Problem, ...] = ()

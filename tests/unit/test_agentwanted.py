@@ -232,6 +232,7 @@ def test_classes_say_who_is_probed_and_who_is_left_alone() -> None:
         ReclaimTask(
             workload="a", name="a", cgroup="/pods/a", config=ReclaimConfig(floor_bytes=1 << 20), memory_limit=5
         ),
+        ReclaimTask(workload="looks", name="looks", cgroup="/pods/looks", config=ReclaimConfig(), observe=True),
     )
     assert found.kept == (
         Kept(cgroup="/pods/kept", reason="class kept says reclaim: never"),
