@@ -1,4 +1,4 @@
-"""The agent changed while it runs: the next pass does what was set, a group looks, and what was kept survives a kill."""
+"""The agent changed while it runs: the next pass does what was set, a group looks, what was kept survives a kill."""
 
 import json
 from collections.abc import Iterator
