@@ -234,7 +234,7 @@ def _katas(table: ClassTable, workloads: tuple[DesiredWorkload, ...]) -> tuple[K
         (wanted.workload, found.memagent)
         for wanted in workloads
         if (found := _class(table, wanted)) and found.memagent
-        if wanted.mode is Mode.ACT and not wanted.held
+        if not wanted.held and not (table.mode is Mode.ACT and wanted.mode is Mode.OBSERVE)
     )
 
 

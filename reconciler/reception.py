@@ -5,6 +5,7 @@ the list of runtime changes; the next cycle, which is woken, does the rest.
 """
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ MOST_PLACES = 1000  # cgroups with runtime changes
 class Reception:
     def __init__(self, daemon: "Daemon") -> None:
         self._daemon = daemon
+        self._changing = threading.Lock()  # two drop-ins at once would be one
 
     def answers(self) -> Answers:
         daemon = self._daemon
@@ -132,11 +134,11 @@ class Reception:
         overrides = self._daemon.agent.overrides
         if len(overrides) >= MOST_PLACES and (wish.section, cgroup) not in {(o.section, o.cgroup) for o in overrides}:
             raise NotNow(f"{MOST_PLACES} cgroups have been changed already; reset some, or use class files")
-        kept = self._keep(wish, document, cgroup) if wish.persist else None
-        when = _now()
-        where = f", kept in {kept.path}" if kept else ""
-        origin = f"ebbtide {wish.section} set, {when}, {wish.who}{where}"
-        self._daemon.change_agent(Override(section=wish.section, values=values, cgroup=cgroup, origin=origin))
+        with self._changing:
+            kept = self._keep(wish, document, cgroup) if wish.persist else None
+            where = f", kept in {kept.path}" if kept else ""
+            origin = f"ebbtide {wish.section} set, {_now()}, {wish.who}{where}"
+            self._daemon.change_agent(Override(section=wish.section, values=values, cgroup=cgroup, origin=origin))
         self._tell(wish.section, cgroup, f"{json.dumps(document)} by {wish.who}{where}")
         more = {"kept": kept.path, "notes": list(kept.notes)} if kept else {}
         return {**self.configured(wish.section, Whom(cgroup=cgroup)), **more}

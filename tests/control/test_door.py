@@ -1,6 +1,8 @@
 """The door alone: bytes go through whole, both ways, and nobody who stands in it holds up others. Its clock is ours."""
 
 import contextlib
+import os
+import resource
 import socket
 import threading
 import time
@@ -124,3 +126,28 @@ def test_a_server_that_is_gone_turns_people_away(entrance: Entrance, caplog: pyt
             assert client.recv(1) == b""
 
     assert caplog.text.count("event=turned-away") == 1, "one line in a minute is enough"
+
+
+def test_without_descriptors_it_rests_and_goes_on(entrance: Entrance, caplog: pytest.LogCaptureFixture) -> None:
+    waiting = socket.socket(socket.AF_UNIX)
+    waiting.settimeout(60)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))  # not one more
+    try:
+        waiting.connect(entrance.path)
+        deadline = time.monotonic() + 60
+        while "Too many open files" not in caplog.text:
+            assert time.monotonic() < deadline
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    entrance.clock.now += 2.0
+    server, _ = entrance.behind.accept()
+    waiting.sendall(b"at last")
+    server.settimeout(60)
+    assert server.recv(7) == b"at last"
+    waiting.close()
+    server.close()
+    assert caplog.text.count("event=turned-away") == 1

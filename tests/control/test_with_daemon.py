@@ -11,8 +11,10 @@ import yaml
 
 from reconciler import children, persisted
 from reconciler.control import client
+from tests.cli import kernel_tree
 from tests.cli.conftest import Machine, machine, node
 from tests.cli.node import conforms, until
+from tests.control.fake_agent import FakeAgent
 
 REPOSITORY = Path(__file__).parents[2]
 __all__ = ["machine", "node"]  # fixtures
@@ -266,3 +268,47 @@ def test_kata_agent_ctls_words_for_our_daemon(machine: Machine, daemon: children
     file.write_text('{"swap": true}')
     assert machine.ebbtide("ctl", "-c", f"MemAgentMemcgSet file://{file}", "--workload", "db-1").code == 0
     until(lambda: len(overrides(machine)) == 3, "not all of it is published")
+
+
+def test_a_class_s_memagent_reaches_the_agent_of_its_kata_pods(
+    machine: Machine, daemon: children.Child, tmp_path: Path
+) -> None:
+    folder = machine.root / "run/kata/5a5a/root"
+    folder.mkdir(parents=True)
+    agent = FakeAgent(folder / "kata.hvsock", hybrid_port=1024)
+    (machine.classes.parent / "30-kata.yaml").write_text(
+        "classes: [{name: sandboxed, memagent: {memcg: {swap: true, period_secs: 5m}}}]\n"
+    )
+    pod = {"namespace": "shop", "pod": "cart", "container": "db", "class": "sandboxed"}
+    for name, handler in (("kata-1", "kata-qemu"), ("plain-1", "")):
+        kernel_tree.cgroup(machine.root, f"/shop/{name}")
+        own = {"id": name, "cgroup": f"/shop/{name}", "sandbox": "5a5a" if handler else "77"}
+        record = {**own, "runtime_handler": handler, **pod}
+        (machine.node.state / "workloads.d" / f"{name}.json").write_text(json.dumps(record))
+
+    until(lambda: bool(agent.heard), "the agent is not told")
+
+    assert (agent.heard[0].method, agent.heard[0].fields) == ("MemAgentMemcgSet", {2: 1, 4: 300})
+    until(
+        lambda: (machine.ebbtide("status", "-o", "json").document["agent"]["kata"] or {}).get("delivered") == 1,
+        "the status does not say so",
+    )
+    document = machine.ebbtide("status", "-o", "json").document
+    conforms("status", document)
+    assert [(one["name"], one["state"]) for one in document["agent"]["kata"]["sandboxes"]] == [
+        ("shop/cart", "delivered")
+    ]
+    assert "kata-agents of 1" in machine.ebbtide("status").out
+
+    (machine.node.state / "workloads.d" / "kata-1.json").unlink()
+    until(
+        lambda: machine.ebbtide("status", "-o", "json").document["agent"]["kata"]["sandboxes"] == [],
+        "what has gone is still there",
+    )
+    agent.close()
+
+
+def test_a_group_that_is_not_there(machine: Machine) -> None:
+    done = machine.ebbtide("daemon", "--control-group", "no such group")
+
+    assert (done.code, done.err.splitlines()[0]) == (64, "ebbtide: --control-group: there is no group no such group")

@@ -13,7 +13,9 @@ from reconciler.agent.memcg_rules import Profiles
 from reconciler.agentconfig import (
     AgentTask,
     CompactConfig,
+    KataTask,
     Kept,
+    MemagentConfig,
     MemcgConfig,
     MemcgOverride,
     MemcgProfile,
@@ -284,6 +286,33 @@ def test_the_agent_is_off_when_all_that_it_probed_is_released() -> None:
     assert wanted.agent is not None
 
     assert agentwanted.without(wanted, wanted.agent, frozenset({"a"})) == AgentTask()
+
+
+PODS = """
+    classes: [{name: told, memagent: {memcg: {swap: true}}}, {name: looks, mode: observe, memagent: {memcg: {}}}]
+    """
+
+
+def pod(name: str, class_name: str, handler: str = "kata-qemu") -> Workload:
+    return container(name, class_name, namespace="ns", pod=name, sandbox=f"5a{name}", runtime_handler=handler)
+
+
+def test_agents_of_kata_pods_are_told_what_their_class_says() -> None:
+    workloads = [pod("a", "told"), pod("b", "looks"), pod("c", "told", ""), pod("d", "none")]
+
+    assert task(PODS, *workloads).katas == (
+        KataTask(sandbox="5aa", name="ns/a", config=MemagentConfig(memcg=(("swap", True),))),
+    )
+    assert task(PODS, pod("b", "looks")) == AgentTask()
+    observed = task("mode: observe\n" + textwrap.dedent(PODS), pod("a", "told"))
+    assert (observed.observe, len(observed.katas)) == (True, 1)
+
+
+def test_a_released_pod_is_told_nothing() -> None:
+    wanted = resolve(PODS, pod("a", "told"), pod("b", "told"))
+    assert wanted.agent is not None
+
+    assert [one.sandbox for one in agentwanted.without(wanted, wanted.agent, frozenset({"a"})).katas] == ["5ab"]
 
 
 def test_equal_tasks_have_equal_fingerprints_and_others_do_not() -> None:
