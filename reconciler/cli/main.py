@@ -34,6 +34,7 @@ VERBS = {
     "cat-config": "class files in the order in which they are merged, and the result",
     "import": "configuration of other programs as a class file",
     "doctor": "what this kernel, runtime and node allow, and how to get more",
+    "journal": "what was done, with what was before and after",
     "events": "what changed, and with --follow what changes",
     "memcg": "aging and eviction of cgroups: what it does, its settings, and changing them",
     "compact": "compaction of memory: the same",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import versions
+from reconciler.cli import main
 from tests.cli.node import conforms, until
 
 ROOT = Path(__file__).parents[2]
