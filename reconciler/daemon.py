@@ -11,7 +11,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler import backoff, classes, gather, lastgood, plan, rendered, state, status, transitions
+from reconciler import (
+    backoff,
+    chronicle,
+    classes,
+    gather,
+    lastgood,
+    plan,
+    rendered,
+    state,
+    status,
+    transitions,
+    versions,
+)
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.agent import agent
 from reconciler.agentconfig import Override
@@ -63,12 +75,14 @@ class Daemon:
         self.feed = Feed()
         self.transitions = transitions.Transitions(self.feed.publish)
         self.last: status.Cycle | None = None
+        self.chronicle = chronicle.Chronicle(places.state_dir, places.run_dir, versions.version(), self.features.kernel)
         watchdog = watchdog_seconds()
         self.loop = Loop(
             cycle=self.cycle,
             clock=time.monotonic,
             idle_seconds=min(RESYNC_SECONDS, watchdog / 2) if watchdog else RESYNC_SECONDS,
             alive=self.manager.alive,
+            failed=self.chronicle.metrics.failed,
             refresh=self.refresh,
         )
         self.engine = Engine(
@@ -180,6 +194,7 @@ class Daemon:
         self.last = done
         self.report = self._report(done, reason, time.monotonic() - begin)
         self.transitions.tell(self.report, outcomes)
+        self.chronicle.cycle(self.report, outcomes, look.table.metrics)
         self._publish()
 
     def _report(self, done: status.Cycle, reason: str, seconds: float) -> Report:
@@ -229,6 +244,7 @@ class Daemon:
     def refresh(self) -> None:
         """Publish the engine's figures between cycles; nothing else is looked at."""
         self.report = self._with_figures()
+        self.chronicle.look(self.report)
         self._publish()
 
     def _with_figures(self) -> Report:
@@ -284,12 +300,14 @@ class Daemon:
 
     def run(self, control_group: int | None = None) -> None:
         """`control_group`: the number of the group that may look at the control socket."""
-        from reconciler import reception  # gRPC is heavy, and `--once` needs none
+        from reconciler import reception, scrape  # gRPC and HTTP are heavy, and `--once` needs none
         from reconciler.control import server
 
         answers = reception.Reception(self).answers()
         handle = server.serve(str(self.places.run_dir / "control.sock"), answers, control_group)
-        ours = ("status.json", "control.sock", kdamond_folders.NAME)
+        listener = scrape.inherited()
+        scrapes = scrape.Scrapes(listener, self.chronicle.metrics.registry) if listener else None
+        ours = ("status.json", "control.sock", kdamond_folders.NAME, chronicle.TEXTFILE)
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)
         self.loop.alive = lambda: self._alive(watch)
         self._signals()
@@ -299,6 +317,8 @@ class Daemon:
             self.manager.stopping()
             watch.close()
             handle.close()
+            if scrapes:
+                scrapes.close()
             self.close()
 
     def _alive(self, watch: Watch) -> None:
@@ -325,6 +345,7 @@ class Daemon:
         decided = plan.plan(look.desired, look.observed, known, time.monotonic())
         outcomes = self._executor().perform(decided)
         self._tell(look, known, decided, outcomes, "stop", time.monotonic())
+        self.chronicle.store()
         self.engine.close()
         self.agent.close()
         self.lock.close()

@@ -163,6 +163,15 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """`metrics:`, for Prometheus."""
+
+    workloads: bool = False  # one series a workload, too
+    most_workloads: int = 500  # then at most so many
+    textfile: bool = False  # RUN/ebbtide.prom, for node_exporter's textfile collector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassTable:
     """All class files together."""
 
@@ -171,6 +180,7 @@ class ClassTable:
     routines: tuple[RoutineConfig, ...] = ()  # of the node, file after file
     nri: NriSettings = NriSettings()
     engine: EngineSettings = EngineSettings()
+    metrics: MetricsSettings = MetricsSettings()
     psi: PsiConfig = field(default_factory=PsiConfig)
     memcg: MemcgConfig | None = None  # None = no file has the section
     compact: CompactConfig | None = None
