@@ -178,6 +178,16 @@ class ReclaimTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KataTask:
+    """A pod in a virtual machine of its own, whose agent is told how to use its memory."""
+
+    sandbox: str  # id, as the runtime calls it
+    name: str  # namespace/pod
+    config: MemagentConfig
+    note: str = ""  # what could not be told, and why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """A cgroup, with all below it, that nothing is taken from."""
 
@@ -194,6 +204,7 @@ class AgentTask:
     compact: CompactConfig | None = None
     swap: SwapConfig | None = None
     reclaims: tuple[ReclaimTask, ...] = ()
+    katas: tuple[KataTask, ...] = ()
     kept: tuple[Kept, ...] = ()
     observe: bool = False  # decide and count, write nothing
     origins: tuple[tuple[str, str], ...] = ()  # "memcg.swap" or "memcg[/a].swap" -> file:line or who set it

@@ -5,13 +5,15 @@ left alone (`kept`) is left alone by every part.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler import agentkeys
+from reconciler.agent import kata_rules
 from reconciler.agentconfig import (
     AgentTask,
     CompactConfig,
+    KataTask,
     Kept,
     MemcgConfig,
     MemcgOverride,
@@ -42,6 +44,7 @@ def resolve(
         compact=compact if compact and not compact.disabled else None,
         swap=table.swap if table.swap and table.swap.enable_guest_swap else None,
         reclaims=_reclaims(table, wanted, found),
+        katas=_katas(table, wanted),
         kept=found,
         observe=observe,
         origins=tuple(sorted(_origins(table, overrides).items())),
@@ -50,7 +53,7 @@ def resolve(
 
 
 def is_off(task: AgentTask) -> bool:
-    return (task.memcg, task.compact, task.swap, task.reclaims) == (None, None, None, ())
+    return (task.memcg, task.compact, task.swap, task.reclaims, task.katas) == (None, None, None, (), ())
 
 
 def same(running: AgentTask, wanted: AgentTask) -> bool:
@@ -64,6 +67,7 @@ def summary(task: AgentTask) -> str:
     """For people: the parts that run."""
     parts = [name for name in ("memcg", "compact", "swap") if getattr(task, name) is not None]
     parts += [f"reclaim of {len(task.reclaims)}"] if task.reclaims else []
+    parts += [f"kata-agents of {len(task.katas)}"] if task.katas else []
     said = ", ".join(parts) or OFF
     return f"{said} (observes only)" if task.observe and parts else said
 
@@ -77,6 +81,21 @@ def added(overrides: tuple[Override, ...], new: Override) -> tuple[Override, ...
 
 def without_place(overrides: tuple[Override, ...], section: str, cgroup: str) -> tuple[Override, ...]:
     return tuple(one for one in overrides if (one.section, one.cgroup) != (section, cgroup))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is set, whether it runs or not; None: no file has the section, and nobody turned it on at runtime."""
+
+    memcg: MemcgConfig | None = None
+    compact: CompactConfig | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)  # as those of a task
+
+
+def settings(table: ClassTable, overrides: tuple[Override, ...] = ()) -> Settings:
+    return Settings(
+        memcg=_memcg(table, overrides), compact=_compact(table, overrides), origins=_origins(table, overrides)
+    )
 
 
 # -- runtime changes ---------------------------------------------------------------------------------------------------
@@ -136,28 +155,32 @@ def _without_own(entry: MemcgOverride, values: Mapping[str, Any], table: ClassTa
 
 
 def _with_cgroup(config: MemcgConfig, override: Override) -> tuple[MemcgOverride, ...]:
-    """Entries of this very path are changed; without one, it gets those that hold for it by now, changed."""
-    path = override.cgroup
-    if any(each.path == path for each in config.cgroups):
-        return tuple(
-            replace(each, profile=_changed(each.profile, override.values)) if each.path == path else each
-            for each in config.cgroups
-        )
-    new = (
-        replace(each, path=path, no_subdir=False, profile=_changed(each.profile, override.values))
-        for each in holding(config, path)
+    """Entries of this very path are changed; nodes that have none get what holds for them by now, changed."""
+    path, values = override.cgroup, override.values
+    own = tuple(
+        replace(each, profile=_changed(each.profile, values)) if each.path == path else each for each in config.cgroups
     )
-    return (*config.cgroups, *new)
+    new = (
+        replace(each, path=path, no_subdir=False, profile=_changed(each.profile, values))
+        for each in holding(config, path)
+        if each.path != path or each not in config.cgroups
+    )
+    return (*own, *new)
 
 
 def holding(config: MemcgConfig, path: str) -> tuple[MemcgOverride, ...]:
-    """The entries that hold for a cgroup: of the nearest path above it, and one for the nodes that they leave."""
-    for above in _upwards(path):
-        found = tuple(each for each in config.cgroups if each.path == above and not (each.no_subdir and above != path))
-        if found:
-            rest = () if any(not each.numa_id for each in found) else (_of_section(config, path),)
-            return (*found, *rest)
-    return (_of_section(config, path),)
+    """What holds for a cgroup: a node is its nearest entry's that names it, or that names none; else the section's."""
+    found: list[MemcgOverride] = []
+    taken: set[int] = set()
+    for place in _upwards(path):
+        here = [each for each in config.cgroups if each.path == place and (place == path or not each.no_subdir)]
+        for each in sorted(here, key=lambda one: not one.numa_id):
+            if not each.numa_id:
+                return (*found, each)
+            if left := set(each.numa_id) - taken:
+                found.append(replace(each, numa_id=tuple(sorted(left))))
+                taken |= left
+    return (*found, _of_section(config, path))
 
 
 def _of_section(config: MemcgConfig, path: str) -> MemcgOverride:
@@ -192,10 +215,26 @@ def _reclaims(
             cgroup=wanted.workload.cgroup,
             config=found.reclaim,
             memory_limit=wanted.workload.memory_limit,
+            observe=_only_observes(table, wanted),
         )
         for wanted in sorted(workloads, key=lambda one: one.workload.id)
         if (found := _class(table, wanted)) and found.reclaim and wanted.workload.cgroup
-        if not is_kept(wanted.workload.cgroup, kept)
+        if _only_observes(table, wanted) or not is_kept(wanted.workload.cgroup, kept)
+    )
+
+
+def _only_observes(table: ClassTable, wanted: DesiredWorkload) -> bool:
+    """While the node acts: this one is kept, and looked at for what could be taken."""
+    return table.mode is Mode.ACT and wanted.mode is Mode.OBSERVE and not wanted.held
+
+
+def _katas(table: ClassTable, workloads: tuple[DesiredWorkload, ...]) -> tuple[KataTask, ...]:
+    """A class that only observes, and a workload that is left alone, have nothing delivered."""
+    return kata_rules.wanted(
+        (wanted.workload, found.memagent)
+        for wanted in workloads
+        if (found := _class(table, wanted)) and found.memagent
+        if not wanted.held and not (table.mode is Mode.ACT and wanted.mode is Mode.OBSERVE)
     )
 
 
@@ -224,7 +263,7 @@ def _reason(table: ClassTable, wanted: DesiredWorkload) -> str:
         return wanted.held
     if found is not None and found.reclaim_never:
         return f"class {found.name} says reclaim: never"
-    if table.mode is Mode.ACT and wanted.mode is Mode.OBSERVE:
+    if _only_observes(table, wanted):
         return f"class {wanted.class_name} only observes"
     return ""
 
@@ -241,5 +280,6 @@ def without(desired: Desired, task: AgentTask, released: frozenset[str]) -> Agen
         task,
         kept=tuple(kept[cgroup] for cgroup in sorted(kept)),
         reclaims=tuple(one for one in task.reclaims if not is_kept(one.cgroup, more.values())),
+        katas=tuple(one for one in task.katas if one.sandbox not in {each.sandbox for each in found}),
     )
     return AgentTask(observe=task.observe) if is_off(changed) else changed

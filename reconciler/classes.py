@@ -21,6 +21,7 @@ from reconciler.model import (
     Given,
     Knob,
     MemoryClass,
+    MetricsSettings,
     Mode,
     NriSettings,
     Origin,
@@ -121,6 +122,7 @@ def _merge(files: Iterable[ParsedFile]) -> ClassTable:
         engine=EngineSettings(
             **_present(values, {"engine.cpupercent": "cpu_percent"}), brakes=BrakeLimits(**_present(values, _BRAKES))
         ),
+        metrics=MetricsSettings(**_present(values, _METRICS)),
         **agentreading.sections(agent),
         mode=values.get("mode", Mode.ACT),
         files=tuple(paths),
@@ -132,6 +134,11 @@ _NRI = {
     "nri.adjust": "adjust",
     "nri.allowannotations": "allow_annotations",
     "unifiedannotations": "unified_annotations",
+}
+_METRICS = {
+    "metrics.workloads": "workloads",
+    "metrics.mostworkloads": "most_workloads",
+    "metrics.textfile": "textfile",
 }
 _BRAKES = {
     "engine.brakes.pressurepercent": "pressure_percent",

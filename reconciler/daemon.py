@@ -11,11 +11,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler import backoff, classes, gather, lastgood, plan, rendered, state, status, transitions
+from reconciler import (
+    backoff,
+    chronicle,
+    classes,
+    gather,
+    lastgood,
+    plan,
+    rendered,
+    state,
+    status,
+    transitions,
+    versions,
+)
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
 from reconciler.agent import agent
 from reconciler.agentconfig import Override
 from reconciler.baseline import Baseline
+from reconciler.control.feed import Feed
 from reconciler.engine import kdamond_folders
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.console import Asked, Console
@@ -27,7 +40,7 @@ from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
 from reconciler.memtierd.answering import Answering, ForNode
-from reconciler.memtierd.resident import Chosen, Prompts, Resident
+from reconciler.memtierd.resident import Chosen, Resident
 from reconciler.model import BrakeLimits, EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
@@ -59,13 +72,17 @@ class Daemon:
         self.report = Report()
         self.manager = manager or ServiceManager()
         self.rendered = rendered.Rendered(places.state_dir)
-        self.transitions = transitions.Transitions()
+        self.feed = Feed()
+        self.transitions = transitions.Transitions(self.feed.publish)
+        self.last: status.Cycle | None = None
+        self.chronicle = chronicle.Chronicle(places.state_dir, places.run_dir, versions.version(), self.features.kernel)
         watchdog = watchdog_seconds()
         self.loop = Loop(
             cycle=self.cycle,
             clock=time.monotonic,
             idle_seconds=min(RESYNC_SECONDS, watchdog / 2) if watchdog else RESYNC_SECONDS,
             alive=self.manager.alive,
+            failed=self.chronicle.metrics.failed,
             refresh=self.refresh,
         )
         self.engine = Engine(
@@ -174,8 +191,10 @@ class Daemon:
             engine_report=self.engine.report,
             foreign_writes=self.foreign,
         )
+        self.last = done
         self.report = self._report(done, reason, time.monotonic() - begin)
         self.transitions.tell(self.report, outcomes)
+        self.chronicle.cycle(self.report, outcomes, look.table.metrics)
         self._publish()
 
     def _report(self, done: status.Cycle, reason: str, seconds: float) -> Report:
@@ -225,6 +244,7 @@ class Daemon:
     def refresh(self) -> None:
         """Publish the engine's figures between cycles; nothing else is looked at."""
         self.report = self._with_figures()
+        self.chronicle.look(self.report)
         self._publish()
 
     def _with_figures(self) -> Report:
@@ -244,11 +264,7 @@ class Daemon:
             raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
         return self.engine.accessed(workload, limits)
 
-    def held(self) -> Mapping[str, str]:
-        """The workload that tracks each process, by process id."""
-        return {str(pid): workload for pid, workload in self.engine.held().items()}
-
-    def _resident(self, workload: str) -> Resident:
+    def resident(self, workload: str) -> Resident:
         """Who answers the prompt; LookupError for a workload that is not there."""
         if workload and all(row.id != workload for row in self.report.workloads):
             raise LookupError(f"no workload {workload} is here")
@@ -273,22 +289,25 @@ class Daemon:
     def change_agent(self, override: Override) -> None:
         """Somebody sets the agent's keys at runtime: they hold at once, and until this daemon ends."""
         self.agent.set(override)
-        self.loop.wake(f"agent set by {override.origin}")
+        self.loop.wake("agent set")
+
+    def reset_agent(self, section: str, cgroup: str) -> None:
+        """Class files alone count again, for the node ("") or a cgroup."""
+        self.agent.unset(section, cgroup)
+        self.loop.wake("agent reset")
 
     # -- life ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        from reconciler.control import server  # gRPC is heavy, and `--once` needs none
+    def run(self, control_group: int | None = None) -> None:
+        """`control_group`: the number of the group that may look at the control socket."""
+        from reconciler import reception, scrape  # gRPC and HTTP are heavy, and `--once` needs none
+        from reconciler.control import server
 
-        handle = server.serve(
-            str(self.places.run_dir / "control.sock"),
-            status=self.status,
-            accessed=self.accessed,
-            wake=self.loop.wake,
-            prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
-            history=self.agent.history,
-        )
-        ours = ("status.json", "control.sock", kdamond_folders.NAME)
+        answers = reception.Reception(self).answers()
+        handle = server.serve(str(self.places.run_dir / "control.sock"), answers, control_group)
+        listener = scrape.inherited()
+        scrapes = scrape.Scrapes(listener, self.chronicle.metrics.registry) if listener else None
+        ours = ("status.json", "control.sock", kdamond_folders.NAME, chronicle.TEXTFILE)
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)
         self.loop.alive = lambda: self._alive(watch)
         self._signals()
@@ -298,6 +317,8 @@ class Daemon:
             self.manager.stopping()
             watch.close()
             handle.close()
+            if scrapes:
+                scrapes.close()
             self.close()
 
     def _alive(self, watch: Watch) -> None:
@@ -324,6 +345,7 @@ class Daemon:
         decided = plan.plan(look.desired, look.observed, known, time.monotonic())
         outcomes = self._executor().perform(decided)
         self._tell(look, known, decided, outcomes, "stop", time.monotonic())
+        self.chronicle.store()
         self.engine.close()
         self.agent.close()
         self.lock.close()

@@ -238,7 +238,7 @@ class _Reader:
     # -- the node ----------------------------------------------------------------------------------------------------
 
     def _settings(self, root: dict[str, Any]) -> Iterator[tuple[str, Given]]:
-        for key in ("nri", "engine", "unifiedannotations", "mode"):
+        for key in ("nri", "engine", "metrics", "unifiedannotations", "mode"):
             if root.get(key) is not None:
                 yield from self._setting(step("", key), key, root[key])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler import classes, classfiles, desired, observe, records, released, safety, schemas
+from reconciler import classes, classfiles, desired, observe, records, released, safety, schemas, state
 from reconciler.actions import Known
 from reconciler.agentconfig import AgentTask, Kept, Override
 from reconciler.baseline import Baseline
@@ -129,7 +129,7 @@ def known_of(baseline: Baseline, places: Places) -> Known:
     """What an administrator has said (pause, release) and what we remember; retries are the loop's own."""
     return Known(
         baseline=dict(baseline.entries),
-        paused=(places.run_dir / "paused").exists(),
+        paused=(places.run_dir / state.PAUSED).exists(),
         released=released.read(places.state_dir),
     )
 

@@ -163,6 +163,15 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """`metrics:`, for Prometheus."""
+
+    workloads: bool = False  # one series a workload, too
+    most_workloads: int = 500  # then at most so many
+    textfile: bool = False  # RUN/ebbtide.prom, for node_exporter's textfile collector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassTable:
     """All class files together."""
 
@@ -171,6 +180,7 @@ class ClassTable:
     routines: tuple[RoutineConfig, ...] = ()  # of the node, file after file
     nri: NriSettings = NriSettings()
     engine: EngineSettings = EngineSettings()
+    metrics: MetricsSettings = MetricsSettings()
     psi: PsiConfig = field(default_factory=PsiConfig)
     memcg: MemcgConfig | None = None  # None = no file has the section
     compact: CompactConfig | None = None
@@ -210,6 +220,7 @@ class Workload:
     boot_id: str = ""  # "" = valid on every boot
     source: str = ""  # path of the record or class file that names it
     sandbox: str = ""  # id of the pod's sandbox, as the runtime calls it
+    runtime_handler: str = ""  # of the pod's RuntimeClass: kata-qemu, say; "" = the runtime's default
     writer: str = ""  # "nri" = written, and to be removed, by `ebbtide nri`; "" = by a person
     named: bool = False  # an administrator named this very cgroup or process
     problems: tuple[Problem, ...] = ()

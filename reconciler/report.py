@@ -112,6 +112,42 @@ class WorkloadReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """Something changed: what the log says in a line, as values. One that repeats what is known is never made."""
+
+    time: str = ""  # RFC 3339
+    cycle: int = 0
+    kind: str = ""  # state | removed | action | problem | problem-gone | daemon | set
+    workload: str = ""  # id, "" = the node
+    name: str = ""
+    before: str = ""  # of states
+    after: str = ""  # of states; of an action its result
+    text: str = ""  # why, or what
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KataSandbox:
+    """A pod in a virtual machine of its own, and what its agent was told."""
+
+    sandbox: str
+    name: str  # namespace/pod
+    state: str = "waiting"  # waiting | delivered | refused | unreachable | observed
+    reason: str = ""
+    address: str = ""
+    attempts: int = 0  # since the last delivery
+    deliveries: int = 0  # also again after the sandbox restarted, and after a change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KataReport:
+    """Pods in virtual machines of their own."""
+
+    delivered: int = 0  # have been told all that their classes say
+    failing: int = 0  # refused it, or cannot be reached
+    sandboxes: tuple[KataSandbox, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvictionReport:
     """Of one cgroup on one node: pages that left its oldest generation, and how often evictions ended why."""
 
@@ -257,6 +293,7 @@ class AgentReport:
     compact: CompactReport | None = None
     swap: SwapReport | None = None
     reclaim: ReclaimReport | None = None
+    kata: KataReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,7 @@ PURE = {
     "reconciler.declarations",
     "reconciler.desired",
     "reconciler.documents",
+    "reconciler.ledger",
     "reconciler.inventory",
     "reconciler.katafile",
     "reconciler.knobs",
@@ -44,6 +45,9 @@ PURE = {
     "reconciler.regexp",
     "reconciler.safety",
     "reconciler.tracking",
+    "nri.mux",
+    "nri.ttrpc",
+    "reconciler.agent.kata_rules",
     "reconciler.agent.coldness",
     "reconciler.agent.generations",
     "reconciler.agent.reclaim_law",
@@ -77,8 +81,11 @@ EFFECTS = {
     "reconciler.released",
     "reconciler.schemas",
     "reconciler.observe",
+    "reconciler.persisted",
     "reconciler.execute",
     "reconciler.gather",
+    "reconciler.books",
+    "reconciler.journal",
     "reconciler.lastgood",
     "reconciler.rendered",
     "reconciler.state",
@@ -99,6 +106,9 @@ DRIVE = {
     "reconciler.watch",
     "reconciler.systemd",
     "reconciler.status",
+    "reconciler.chronicle",
+    "reconciler.metrics",
+    "reconciler.scrape",
     "reconciler.transitions",
     "reconciler.control",
     "nri",
@@ -136,7 +146,7 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                yield (full if full in MODULES else node.module), node.lineno
+                yield (full if full in MODULES or full.endswith("_pb2") else node.module), node.lineno
 
 
 @pytest.mark.parametrize("name", MODULES)

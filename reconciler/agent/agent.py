@@ -15,6 +15,7 @@ from typing import Any
 from reconciler import agentwanted, backoff
 from reconciler.agent import compact_run
 from reconciler.agent.compact import Compact
+from reconciler.agent.kata import Kata
 from reconciler.agent.memcg import Memcg
 from reconciler.agent.part import Part, Releasing
 from reconciler.agent.reclaim import Means, Reclaim
@@ -64,6 +65,10 @@ def _swap(world: World) -> Part:
     )
 
 
+def _kata(world: World) -> Part:
+    return Kata(world.tree.root)
+
+
 def _reclaim(world: World) -> Reclaim:
     return Reclaim(
         Means(
@@ -85,6 +90,7 @@ PARTS: Makers = {  # by their names in AgentReport
     "compact": _compact,
     "swap": _swap,
     "reclaim": _reclaim,
+    "kata": _kata,
 }
 
 

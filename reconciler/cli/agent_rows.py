@@ -9,12 +9,12 @@ from reconciler.cli.render import Page
 from reconciler.quantities import human_bytes
 from reconciler.report import OFF, AgentReport
 
-PARTS = ("memcg", "compact", "swap", "reclaim")
+PARTS = ("memcg", "compact", "swap", "reclaim", "kata")
 
 
 def lines(report: AgentReport, page: Page) -> list[str]:
     """Nothing for an agent that is off and has nothing to say."""
-    if report.doing == OFF and not report.errors:
+    if report.doing == OFF and not report.errors and not report.overrides:
         return []
     result = [f"   agent: {report.doing}"]
     result += [f"          {name}: {said}" for name in PARTS if (said := _part(getattr(report, name)))]

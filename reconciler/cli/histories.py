@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from reconciler.cli import options, published, select
-from reconciler.cli.failure import Exit, Failure
+from reconciler.cli import asking, options, published, select
 
 HINT = "its class needs a `reclaim:`; with `mode: observe` it takes nothing, and learns"
 
@@ -17,14 +16,6 @@ def read(common: options.Options, word: str) -> dict[str, Any]:
 
 
 def _ask(common: options.Options, workload: str) -> dict[str, Any]:
-    from reconciler.control import client  # gRPC is heavy
-
-    try:
-        with client.Client(common.socket) as ends:
-            return ends.history(workload)
-    except client.Unknown as error:
-        raise Failure(workload, str(error), hint=HINT, code=Exit.UNKNOWN) from error
-    except client.Forbidden as error:
-        raise Failure("the daemon", str(error), hint="try as root", code=Exit.PRIVILEGE) from error
-    except client.Unavailable as error:
-        raise Failure("the daemon", str(error), hint=published.START_HINT, code=Exit.STOPPED) from error
+    with asking.daemon(common, workload, hint=HINT) as ends:
+        answer: dict[str, Any] = ends.history(workload)
+        return answer

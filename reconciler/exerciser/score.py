@@ -108,11 +108,11 @@ def common(one: Ranges, other: Ranges) -> Ranges:
     """What is in both."""
     cuts = np.unique(np.concatenate((one.start, one.end, other.start, other.end)))
     low, high = cuts[:-1], cuts[1:]
-    inside = _holds(one, low) & _holds(other, low)
+    inside = holds(one, low) & holds(other, low)
     return ranges(low[inside], high[inside])
 
 
-def _holds(some: Ranges, at: Addresses) -> NDArray[np.bool_]:
+def holds(some: Ranges, at: Addresses) -> NDArray[np.bool_]:
     """Whether each address is in one of the ranges."""
     result: NDArray[np.bool_] = covered(some.start, some.end, at + np.uint64(1)) > covered(some.start, some.end, at)
     return result

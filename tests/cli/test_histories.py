@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.agent import coldness
 from reconciler.control import server
+from reconciler.control.answering import Answers
 from tests.cli.node import ID, Node, conforms, report, workload
 
 MIB = 1 << 20
@@ -45,7 +46,7 @@ def answer(asked: str) -> dict[str, Any]:
 def daemon(node: Node) -> Iterator[Node]:
     others = [workload(f"shop/{name}-1/log", id=name) for name in ("blind", "new", "found", "other")]
     node.publish(report(workload(), *others))
-    serving = server.serve(str(node.run / "control.sock"), dict, lambda *_: {}, lambda _: None, history=answer)
+    serving = server.serve(str(node.run / "control.sock"), Answers(history=answer))
     yield node
     serving.close()
 

@@ -48,9 +48,10 @@ def section(tracker: str, found: Sequence[Result]) -> str:
 
 
 def cell(row: Result) -> str:
-    """Precision / recall by region; an asterisk: a limit of the mechanism."""
+    """Precision / recall by region; an asterisk: a limit of the mechanism. Where nothing was surely hot, no recall."""
     marks = {metric: "*" if metric in row["limits"] else "" for metric in ("precision", "recall")}
-    return " / ".join(f"{row[metric]:.2f}{mark}" for metric, mark in marks.items())
+    figures = {metric: f"{row[metric]:.2f}" for metric in marks} | ({} if row["hot_bytes"] else {"recall": "?"})
+    return " / ".join(f"{figures[metric]}{mark}" for metric, mark in marks.items())
 
 
 def reasons(found: Sequence[Result]) -> list[str]:

@@ -73,9 +73,9 @@ def test_drop_ins_say_what_for_and_where_to(path: Path) -> None:
 
 def test_both_packages_need_what_the_project_needs() -> None:
     project = (ROOT / "pyproject.toml").read_text().split("[project.optional")[0]
-    wanted = set(re.findall(r'^    "([a-z]+)>=', project, re.MULTILINE))
+    wanted = set(re.findall(r'^    "([a-z-]+)>=', project, re.MULTILINE))
     debian = (ROOT / "packaging/debian/control").read_text().split("\nDepends:")[1].split("\nSuggests:")[0]
     rpm = (ROOT / "packaging/rpm/ebbtide.spec").read_text()
 
-    assert set(re.findall(r"python3-([a-z]+)", debian.replace("python3-yaml", "python3-pyyaml"))) == wanted
-    assert set(re.findall(r"python3dist\(([a-z]+)\)", rpm)) == wanted
+    assert set(re.findall(r"python3-([a-z-]+)", debian.replace("python3-yaml", "python3-pyyaml"))) == wanted
+    assert set(re.findall(r"python3dist\(([a-z-]+)\)", rpm)) == wanted

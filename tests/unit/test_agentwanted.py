@@ -5,12 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler import agentwanted, classes, desired, schemas
+from reconciler.agent.memcg_rules import Profiles
 from reconciler.agentconfig import (
     AgentTask,
     CompactConfig,
+    KataTask,
     Kept,
+    MemagentConfig,
     MemcgConfig,
     MemcgOverride,
     MemcgProfile,
@@ -141,6 +146,39 @@ def test_a_cgroup_set_at_runtime_begins_with_what_holds_for_it() -> None:
     )
 
 
+PATHS = st.sampled_from(["/", "/a", "/a/b", "/a/b/c", "/x"])
+ENTRIES = st.builds(
+    MemcgOverride,
+    path=PATHS,
+    numa_id=st.sampled_from([(), (0,), (1,), (0, 1)]),
+    no_subdir=st.booleans(),
+    profile=st.builds(MemcgProfile, period_secs=st.integers(1, 9).map(float)),
+)
+CONFIGS = st.lists(ENTRIES, max_size=5, unique_by=lambda one: (one.path, one.numa_id)).map(
+    lambda listed: MemcgConfig(cgroups=tuple(listed), profile=MemcgProfile(period_secs=99.0))
+)
+
+
+@given(CONFIGS, PATHS, st.integers(0, 2))
+def test_what_is_said_to_hold_is_what_the_part_does(config: MemcgConfig, path: str, node: int) -> None:
+    said = [one.profile for one in agentwanted.holding(config, path) if node in one.numa_id or not one.numa_id]
+
+    assert said[0] == Profiles(config).of(path, node)
+
+
+@given(CONFIGS, PATHS, PATHS, st.integers(0, 2))
+def test_one_cgroup_set_at_runtime_changes_it_and_what_follows_it_and_nobody_else(
+    config: MemcgConfig, path: str, other: str, node: int
+) -> None:
+    changed = replace(config, cgroups=agentwanted._with_cgroup(config, override(path, swappiness_max=7)))
+    before, after = Profiles(config).of(other, node), Profiles(changed).of(other, node)
+
+    if other == path:
+        assert after == replace(before, swappiness_max=7)
+    if other != path and not other.startswith(path.rstrip("/") + "/"):
+        assert after == before
+
+
 def test_a_cgroup_that_a_file_names_is_changed_on_all_its_nodes() -> None:
     files = "memcg: {cgroups: [{path: /a}, {path: /a, numa_id: 1, swap: true}]}"
 
@@ -196,6 +234,7 @@ def test_classes_say_who_is_probed_and_who_is_left_alone() -> None:
         ReclaimTask(
             workload="a", name="a", cgroup="/pods/a", config=ReclaimConfig(floor_bytes=1 << 20), memory_limit=5
         ),
+        ReclaimTask(workload="looks", name="looks", cgroup="/pods/looks", config=ReclaimConfig(), observe=True),
     )
     assert found.kept == (
         Kept(cgroup="/pods/kept", reason="class kept says reclaim: never"),
@@ -247,6 +286,33 @@ def test_the_agent_is_off_when_all_that_it_probed_is_released() -> None:
     assert wanted.agent is not None
 
     assert agentwanted.without(wanted, wanted.agent, frozenset({"a"})) == AgentTask()
+
+
+PODS = """
+    classes: [{name: told, memagent: {memcg: {swap: true}}}, {name: looks, mode: observe, memagent: {memcg: {}}}]
+    """
+
+
+def pod(name: str, class_name: str, handler: str = "kata-qemu") -> Workload:
+    return container(name, class_name, namespace="ns", pod=name, sandbox=f"5a{name}", runtime_handler=handler)
+
+
+def test_agents_of_kata_pods_are_told_what_their_class_says() -> None:
+    workloads = [pod("a", "told"), pod("b", "looks"), pod("c", "told", ""), pod("d", "none")]
+
+    assert task(PODS, *workloads).katas == (
+        KataTask(sandbox="5aa", name="ns/a", config=MemagentConfig(memcg=(("swap", True),))),
+    )
+    assert task(PODS, pod("b", "looks")) == AgentTask()
+    observed = task("mode: observe\n" + textwrap.dedent(PODS), pod("a", "told"))
+    assert (observed.observe, len(observed.katas)) == (True, 1)
+
+
+def test_a_released_pod_is_told_nothing() -> None:
+    wanted = resolve(PODS, pod("a", "told"), pod("b", "told"))
+    assert wanted.agent is not None
+
+    assert [one.sandbox for one in agentwanted.without(wanted, wanted.agent, frozenset({"a"})).katas] == ["5ab"]
 
 
 def test_equal_tasks_have_equal_fingerprints_and_others_do_not() -> None:

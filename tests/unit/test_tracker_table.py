@@ -11,14 +11,14 @@ from tests.e2e import trackertable
 
 def row(**changes: Any) -> dict[str, Any]:
     known = {"kernel": "6.12.1-amd64", "tracker": "a", "scenario": "static", "kind": "write", "limits": {}}
-    return {**known, "precision": 1.0, "recall": 0.987, **changes}
+    return {**known, "precision": 1.0, "recall": 0.987, "hot_bytes": 4096, **changes}
 
 
 ROWS = [
     row(precision=0.1),
     row(),
     row(kernel="6.12.95-own+", recall=0.5),
-    row(kernel="6.1.0-50-amd64"),
+    row(kernel="6.1.0-50-amd64", hot_bytes=0),
     row(kind="read", recall=0.0, limits={"recall": "it is blind"}),
     row(scenario="fork", precision=0.5, limits={"precision": "it shares", "recall": "it is blind"}),
     row(tracker="b", kernel="7.3-amd64"),
@@ -29,7 +29,7 @@ TABLES = """\
 
 | hot memory | 6.1 | 6.12 | 6.12 idlepage |
 | --- | --- | --- | --- |
-| static, written | 1.00 / 0.99 | 1.00 / 0.99 | 1.00 / 0.50 |
+| static, written | 1.00 / ? | 1.00 / 0.99 | 1.00 / 0.50 |
 | fork, written |  | 0.50* / 0.99* |  |
 | static, read |  | 1.00 / 0.00* |  |
 
