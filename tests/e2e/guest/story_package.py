@@ -5,6 +5,7 @@
 
 import os
 import subprocess
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,15 @@ def made_next() -> None:
     poll.command("dpkg-deb", "-b", folder, str(NEXT))
 
 
+def scraped() -> str:
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:9758/metrics", timeout=60) as answer:
+            text = str(answer.read().decode())
+    except OSError:
+        return ""
+    return text if 'state="converged"} 1.0' in text else ""
+
+
 def left_behind() -> list[str]:
     places = ("/etc", "/usr", "/var/lib", "/run", "/var/cache/ebbtide")
     found = subprocess.run(
@@ -98,6 +108,11 @@ def test_install_use_upgrade_remove_purge(client: object, run_pod: Callable[...,
         pause=3,
     )
     print(poll.command("ebbtide", "status", ok=(0, 1)), flush=True)
+
+    poll.command("systemctl", "enable", "--now", "ebbtide-metrics.socket", ok=(0, 1))
+    poll.command("systemctl", "restart", "ebbtide.service")
+    text = poll.until("metrics are told over HTTP, from a sandbox without network", scraped)
+    assert 'ebbtide_workloads{class="story",state="converged"} 1.0' in text
 
     made_next()
     before = {unit: pid(unit) for unit in UNITS}
