@@ -302,6 +302,7 @@ class Report:
     state: str = "running"  # running | paused | observing | stopping
     summary: str = ""
     pid: int = 0
+    cgroup: str = ""  # the daemon's own, below the cgroup v2 mount: the agent leaves it alone
     boot_id: str = ""
     time: str = ""  # RFC 3339
     started: str = ""
