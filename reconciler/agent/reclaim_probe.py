@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from reconciler.agent import coldness, reclaim_law
 from reconciler.agent.coldness import Amounts, Rows
 from reconciler.agent.reclaim_gauges import Ages, Gauge, Reading, SwapGauge
-from reconciler.agent.reclaim_law import Decision, Memory, Signals, State, Step, Terms
+from reconciler.agent.reclaim_law import Decision, Memory, State
+from reconciler.agent.reclaim_reach import Step
+from reconciler.agent.reclaim_signals import Signals, Terms
 from reconciler.agentconfig import AgentTask, PsiConfig, ReclaimTask, Slo
 from reconciler.report import ReclaimedReport
 from sysfs import reclaim
