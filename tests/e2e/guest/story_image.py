@@ -53,7 +53,7 @@ def test_the_daemonset_manages_a_pod(client: cri.Client, run_pod: Callable[..., 
             "without the class original values are back",
             lambda: all(container.knob(knob) == value for knob, value in ORIGINAL.items()),
         )
-    except AssertionError:
+    except Exception:
         print(*(f"--- {name}\n{ours.log(name)[-6000:]}" for name in ours.containers), sep="\n", flush=True)
         raise
     finally:

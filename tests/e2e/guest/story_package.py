@@ -109,8 +109,9 @@ def test_install_use_upgrade_remove_purge(client: object, run_pod: Callable[...,
     )
     print(poll.command("ebbtide", "status", ok=(0, 1)), flush=True)
 
-    poll.command("systemctl", "enable", "--now", "ebbtide-metrics.socket", ok=(0, 1))
-    poll.command("systemctl", "restart", "ebbtide.service")
+    poll.command("systemctl", "stop", "ebbtide.service")
+    poll.command("systemctl", "enable", "--now", "ebbtide-metrics.socket")
+    poll.command("systemctl", "start", "ebbtide.service")
     text = poll.until("metrics are told over HTTP, from a sandbox without network", scraped)
     assert 'ebbtide_workloads{class="story",state="converged"} 1.0' in text
 
