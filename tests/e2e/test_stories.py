@@ -10,7 +10,7 @@ from tests.e2e.machine import boot, image, kernel, topology
 GUEST = "/src/tests/e2e/guest"
 TIMEOUT = 1800
 TIERS = ("story_nodes.py", "story_policies.py")  # told on machines of their own: they take as long as all others
-PACKAGE = ("story_package.py", "story_image.py")  # on machines that have nothing of ours
+PACKAGE = ("story_start.py", "story_package.py", "story_image.py")  # on machines that have nothing of ours
 NODES = "2304:0-1,768"  # what swap holds in memory comes on top of the pods
 
 
