@@ -169,7 +169,7 @@ class LruReport:
     node: int  # -1 = all nodes, where they cannot be told apart
     max_seq: int = 0
     min_seq: int = 0
-    last_inc_secs: float = 0.0  # since the youngest generation was made, by whomever
+    last_inc_secs: float | None = None  # since the youngest generation was made, by whomever; None = never
     run_aging_count: int = 0
     eviction: EvictionReport = EvictionReport()
     sleep_psi_exceeds_limit: int = 0  # periods left out because of pressure
