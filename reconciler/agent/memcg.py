@@ -141,6 +141,7 @@ class Memcg:
             why=why,
             passes=self._said.passes + 1,
             seconds=self._ground.clock() - begun,
+            agings=self._said.agings + one.agings,
             taken_bytes=self._said.taken_bytes + one.taken_bytes,
             would_take_bytes=self._said.would_take_bytes + one.would_take_bytes,
             cut=self._said.cut + one.cut,
