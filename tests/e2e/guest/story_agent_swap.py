@@ -31,7 +31,7 @@ OFF = AgentTask()
 PROGRAM = """
 import ctypes, mmap, os, sys, zlib
 size = int(sys.argv[1])
-area = mmap.mmap(-1, size)
+area = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 area.madvise(15)  # no huge pages: those would be split first
 for at in range(0, size, 1 << 20):
     area[at : at + (1 << 20)] = os.urandom(1 << 20)
