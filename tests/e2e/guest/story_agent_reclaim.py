@@ -94,6 +94,7 @@ class Run:
                 "second": round(now, 1),
                 "usage_mib": round(found.usage / MIB, 1),
                 "footprint_mib": row.footprint_bytes and round(row.footprint_bytes / MIB, 1),
+                "target_percent": self.config.target_percent,
                 "memory_percent": round((total - before) / (now - last) / 1e4, 4) if known else 0.0,
                 "refaulted_mib": round(row.refaulted_bytes / MIB, 2),
                 "swap_mib": round(found.swap / MIB, 1),
