@@ -239,7 +239,7 @@ class Probe:
             fixed=max(sample.usage - sample.file - (sample.anon if swaps else 0), 0),
             swap=sample.swap,
             footprint=coldness.UNKNOWN if footprint is None else footprint,
-            at_footprint=self.report.state in {State.HOLDING, State.AT_FLOOR},
+            at_footprint=self.report.state == State.HOLDING,  # at a floor less might do
             refaulted=self._minute.refaulted,
             memory_percent=self._minute.memory / length,
             io_percent=self._minute.io / length,
