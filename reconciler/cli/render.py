@@ -66,9 +66,14 @@ def show_over(lines: Sequence[str], before: int) -> None:
     show(lines)
 
 
-def show_document(document: Any) -> None:
-    """For programs: every name as it is; JSON writes control characters as escapes."""
-    print(json.dumps(document, indent=2))
+def show_document(document: Any, output: str = "json") -> None:
+    """For programs: every name as it is; JSON and YAML write control characters as escapes."""
+    if output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, width=100), end="")
+    else:
+        print(json.dumps(document, indent=2))
 
 
 def show_line(document: str) -> None:
@@ -120,6 +125,16 @@ def shorten(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def ago(seconds: float) -> str:
+    """As systemctl says it, with the two largest units: "2h 3min"."""
+    left, words = max(int(seconds), 0), []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, length)
+        if number:
+            words.append(f"{number}{unit}")
+    return " ".join(words[:2]) or "0s"
 
 
 def clean(text: str) -> str:
