@@ -27,6 +27,7 @@ VERBS = {
     "plan": "what would be done now, without doing it",
     "verify": "whether the kernel shows what the classes ask for",
     "explain": "every setting of a workload: now, wanted, original, and who asks for it",
+    "heatmap": "which memory of a workload was used when, and its working set over time; also as a picture",
     "accessed": "a workload's memory by the time since its last access",
     "what-if": "what would leave at each age, and how much of it would come back",
     "right-size": "a request and a limit that fit a workload, with the evidence",
