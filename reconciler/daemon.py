@@ -266,8 +266,9 @@ class Daemon:
     def heatmap(self, workload: str) -> Mapping[str, Any]:
         """A workload, or the node (""), over time; LookupError for one that is not known."""
         wall = time.time()
-        trends = self.chronicle.trends.document(workload)
-        return {"sizes": trends, "map": self.engine.heat(workload, wall) if workload else {}}
+        trends = self.chronicle.trends
+        more = {"map": self.engine.heat(workload, wall)} if workload else {"stall_percent": trends.stalls()}
+        return {"sizes": trends.document(workload), **more}
 
     def accessed(self, workload: str, limits: Sequence[float]) -> Mapping[str, Any]:
         """A workload's memory by time since last access; LookupError when nothing tracks it."""

@@ -54,6 +54,12 @@ class Trends:
         for key, sizes in rows.items():
             _append(self.known[key], sizes, stalled_us.get(key), now)
 
+    def stalls(self) -> dict[str, float]:
+        """The mean of the last hour, percent, by workload."""
+        return {
+            key: round(float(trend.fine["stall"].mean()), 3) for key, trend in self.known.items() if len(trend.fine)
+        }
+
     def document(self, workload: str) -> dict[str, Any]:
         """Columns, bytes: `fine` and `coarse`. LookupError for a workload that is not known."""
         trend = self.known.get(workload)

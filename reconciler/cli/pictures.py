@@ -23,6 +23,7 @@ table { border-collapse: collapse; width: 100% } th, td { padding: .2rem .6rem; 
 th { border-bottom: 2px solid #888; font-weight: 600 } tr + tr td { border-top: 1px solid #e5e5e5 }
 th.text, td.text { text-align: left; overflow-wrap: anywhere } .note { color: #555 }
 svg { max-width: 100%; height: auto }
+pre { white-space: pre-wrap; background: #f2f5f7; padding: .6rem 1rem }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem } .figures div { background: #f2f5f7; padding: .6rem 1rem }
 .figures b { display: block; font-size: 1.4rem }
 @media print { body { margin: 0; max-width: none; font-size: 11px } h2, svg, tr { break-inside: avoid } }

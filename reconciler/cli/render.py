@@ -6,6 +6,7 @@ terminal. Names and messages come from strangers' files and containers: at the d
 
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -76,6 +77,11 @@ def show_document(document: Any, output: str = "json") -> None:
         print(json.dumps(document, indent=2))
 
 
+def show_text(text: str) -> None:
+    """A file for programs, as it is; whoever made it has seen to strangers' words in it."""
+    print(text, end="", flush=True)
+
+
 def show_line(document: str) -> None:
     """The same for JSON that comes line by line."""
     print(document, flush=True)
@@ -96,6 +102,17 @@ def page(*, color: bool | None = None, legend: bool = True, stream: TextIO | Non
         color=(terminal and not quiet) if color is None else color,
         legend=legend,
     )
+
+
+def height() -> int:
+    """Lines of the terminal."""
+    return max(shutil.get_terminal_size().lines, 2)
+
+
+def cut(line: str, page: Page) -> str:
+    """A line that does not wrap: without colours, and at the page's edge, if it is too long."""
+    plain = re.sub(rf"{_INK}[\d;]*m", "", line)
+    return line if not page.width or len(plain) <= page.width else plain[: page.width - 1] + "…"
 
 
 def table(page: Page, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -62,7 +62,7 @@ def _ended(workload: WorkloadReport) -> bool:
 def lines(standing: Standing, page: Page, now: datetime, *, wide: bool = False) -> list[str]:
     """The whole answer for people; `wide` is as wide as it takes."""
     report, page = standing.report, replace(page, width=0) if wide else page
-    result = _heading(standing, page, now) if page.legend else []
+    result = heading(standing, page, now) if page.legend else []
     if report.workloads:
         result += ["", *workload_rows.table(page, report.workloads, wide=wide)]
     if page.legend:
@@ -82,7 +82,7 @@ def _below(page: Page, rows: Sequence[WorkloadReport], *, wide: bool) -> list[st
     return [line for paragraph in paragraphs if paragraph for line in ("", *paragraph)]
 
 
-def _heading(standing: Standing, page: Page, now: datetime) -> list[str]:
+def heading(standing: Standing, page: Page, now: datetime) -> list[str]:
     report = standing.report
     color = {Exit.FINE: render.GREEN, Exit.FOUND: render.YELLOW}.get(code(standing), render.RED)
     state = "not running" if standing.stale else report.state
