@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler import classes, classfiles, desired, observe, records, released, safety, schemas, state
+from reconciler import classes, classfiles, desired, observe, pinned, records, released, safety, schemas, state
 from reconciler.actions import Known
 from reconciler.agentconfig import AgentTask, Kept, Override
 from reconciler.baseline import Baseline
@@ -68,7 +68,10 @@ def look(
         own_cgroup=own,
         uncertain=bool(loaded.failed - loaded.files.keys()),
         overrides=overrides,
-        kept=never_managed(places.tree, features.cgroup_mount, own),
+        kept=(
+            *pinned.pinned(places.tree, features.cgroup_mount),
+            *never_managed(places.tree, features.cgroup_mount, own),
+        ),
     )
     return Look(
         table=loaded.table,

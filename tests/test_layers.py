@@ -86,6 +86,7 @@ EFFECTS = {
     "reconciler.schemas",
     "reconciler.observe",
     "reconciler.persisted",
+    "reconciler.pinned",
     "reconciler.execute",
     "reconciler.gather",
     "reconciler.books",
