@@ -212,12 +212,12 @@ class RightSize:
 
 
 def needed(history: Rows) -> NDArray[np.int64]:
-    """Bytes needed at each row: the footprint where it was reached, else what was used lately, else all."""
+    """Bytes: in use at the footprint, or used lately. Where no row shows either, all that was in use."""
     cold_ones = history["cold"][:, EDGES.index(COLD_S)]
-    lately = history["usage"] - cold_ones
-    seen = np.where(cold_ones != UNKNOWN, np.maximum(lately, history["fixed"]), history["usage"])
-    found: NDArray[np.int64] = np.where(history["at_footprint"], history["usage"], seen)
-    return found
+    lately = np.maximum(history["usage"] - cold_ones, history["fixed"])
+    found: NDArray[np.int64] = np.where(history["at_footprint"] | (cold_ones == UNKNOWN), history["usage"], lately)
+    telling = history["at_footprint"] | (cold_ones != UNKNOWN)
+    return found[telling] if telling.any() else found
 
 
 def typical(history: Rows) -> int:
