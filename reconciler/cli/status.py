@@ -86,9 +86,8 @@ def heading(standing: Standing, page: Page, now: datetime) -> list[str]:
     report = standing.report
     color = {Exit.FINE: render.GREEN, Exit.FOUND: render.YELLOW}.get(code(standing), render.RED)
     state = "not running" if standing.stale else report.state
-    result = [
-        f"{page.paint('●', color)} ebbtide: {page.paint(state, color)}, {report.summary or counted(len(report.workloads))}"
-    ]
+    summary = report.summary or counted(len(report.workloads))
+    result = [f"{page.paint('●', color)} ebbtide: {page.paint(state, color)}, {summary}"]
     if standing.stale:
         result.append(f"   stale: {page.paint(standing.stale, render.RED)}")
     result.append(f"   since: {report.started}; {_ago(report.started, now)} (pid {report.pid})")
