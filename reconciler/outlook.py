@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.engine.accessed import ALL, AccessedTable
+from reconciler.engine.trackers.tracker import WITHOUT_ADDRESSES
 from reconciler.model import ClassTable, Features, Mode
 from reconciler.report import OutlookReport, Report, WorkloadReport, Would
 from sysfs import cgroup, mglru, swap
@@ -23,6 +24,7 @@ EXAMPLES = (("swapout: 1m", 60.0), ("swapout: 10m", 600.0), ("swapout: 1h", 3600
 _NO_LOOK = (
     "of {} the kernel has not looked at the ages for {:.0f} min or more; a class with `mode: observe` measures them"
 )
+_YOUNG = "of {} a tracker has only begun to look"
 _LISTS = "ages are not known on this kernel (no MGLRU): these are its inactive lists, from memory.stat"
 _NO_SWAP = "there is no swap: only page cache could leave"
 
@@ -59,11 +61,15 @@ class Outlook:
     def told(self, report: Report, table: ClassTable, features: Features, now: float) -> Report:
         """The report with what would be; looked at anew once a minute. `now`: seconds, monotonic."""
         idle = [row for row in report.workloads if _nothing_acts(row)]
-        if now - self._at >= EVERY_S or any(row.id not in self._rows for row in idle):
+        if now - self._at >= EVERY_S or any(map(self._missing, idle)):
             self._at = now
             self._look(idle, candidates(table), features)
         rows = tuple(replace(row, would=self._rows.get(row.id, ())) for row in report.workloads)
         return replace(report, workloads=rows, outlook=self._told)
+
+    def _missing(self, row: WorkloadReport) -> bool:
+        """It is new, or its tracker may know by now."""
+        return row.id not in self._rows or (_measured(row) and not self._rows[row.id])
 
     def _look(self, rows: Sequence[WorkloadReport], wanted: Sequence[Candidate], features: Features) -> None:
         room = swap.read(self.tree).total_bytes > 0
@@ -71,8 +77,10 @@ class Outlook:
         self._rows = {row.id: self._of(row, wanted, sight) for row in rows}
         found = [each for one in self._rows.values() for each in one]
         unknown = sum(not one for one in self._rows.values())
+        young = sum(_measured(row) and not self._rows[row.id] for row in rows)
         notes = [
-            _NO_LOOK.format(_counted(unknown), FRESH_S / 60) if unknown else "",
+            _YOUNG.format(_counted(young)) if young else "",
+            _NO_LOOK.format(_counted(unknown - young), FRESH_S / 60) if unknown > young else "",
             _LISTS if any(each.source == "memory.stat" for each in found) else "",
             "" if room or not rows else _NO_SWAP,
         ]
@@ -84,8 +92,9 @@ class Outlook:
     def _of(self, row: WorkloadReport, wanted: Sequence[Candidate], sight: "_Sight") -> tuple[Would, ...]:
         """A class that observes is measured by itself; everybody else by all."""
         mine = [each for each in wanted if each.name == row.class_name] or wanted
-        if row.engine is not None and not row.engine.error and row.engine.tracked_bytes:
-            return tuple(self._tracked(row, each) for each in mine)
+        if _measured(row):
+            looked = row.engine is not None and row.engine.scans and row.engine.tracked_bytes
+            return tuple(self._tracked(row, each) for each in mine) if looked else ()
         return tuple(found for each in mine if (found := sight.of(row.cgroup, each)) is not None)
 
     def _tracked(self, row: WorkloadReport, wanted: Candidate) -> Would:
@@ -154,6 +163,11 @@ def _upwards(path: str) -> Iterator[str]:
         yield path
         path = path.rpartition("/")[0]
     yield "/"
+
+
+def _measured(row: WorkloadReport) -> bool:
+    """By a tracker that knows addresses; MGLRU is asked of the kernel, then."""
+    return row.engine is not None and not row.engine.error and row.engine.tracker not in WITHOUT_ADDRESSES
 
 
 def _nothing_acts(row: WorkloadReport) -> bool:

@@ -50,9 +50,14 @@ class Trends:
         self._at = now
         rows = {row.id: _sizes(row) for row in report.workloads}
         rows[NODE] = [sum(column) for column in zip(*rows.values(), strict=True)] if rows else [0] * len(SIZES)
-        self.known = {key: self.known.get(key, Trend()) for key in rows}
-        for key, sizes in rows.items():
-            _append(self.known[key], sizes, stalled_us.get(key), now)
+        self.known = {key: self.known.get(key) or Trend() for key in rows}
+        made = np.zeros(len(rows), ROW)
+        made["when"] = now
+        kib = np.clip(np.array([*rows.values()], np.int64) // _UNIT, 0, _MOST)
+        for index, name in enumerate(SIZES):
+            made[name] = kib[:, index]
+        for index, (key, trend) in enumerate(self.known.items()):
+            _append(trend, made[index : index + 1], stalled_us.get(key), now)
 
     def stalls(self) -> dict[str, float]:
         """The mean of the last hour, percent, by workload."""
@@ -75,11 +80,8 @@ def _sizes(row: WorkloadReport) -> list[int]:
     return [*known, saved.away_bytes, saved.out_bytes, saved.back_bytes]
 
 
-def _append(trend: Trend, sizes: list[int], stalled_us: int | None, now: float) -> None:
-    made = np.zeros(1, ROW)
-    made["when"] = now
-    for name, size in zip(SIZES, sizes, strict=True):
-        made[name] = min(max(size, 0) // _UNIT, _MOST)
+def _append(trend: Trend, made: Rows, stalled_us: int | None, now: float) -> None:
+    """`made`: one row."""
     if stalled_us is not None and trend.stalled_us is not None and now > trend.at:
         made["stall"] = max(stalled_us - trend.stalled_us, 0) / (now - trend.at) / 1e4
     trend.stalled_us, trend.at = stalled_us, now

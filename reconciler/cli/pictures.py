@@ -16,6 +16,7 @@ from reconciler.quantities import human_bytes
 
 INSTALL = "apt install python3-matplotlib, dnf install python3-matplotlib, or pip install 'ebbtide[plot]'"
 _USED, _UNUSED, _SWAP, _STALL = "#d1495b", "#9fb8c9", "#30638e", "#edae49"
+_MOST_LINES = 12  # between extents: more would hide the map
 _STYLE = """\
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem; border-bottom: 1px solid #ccc }
@@ -104,8 +105,10 @@ def _heat(figure: Any, axes: Any, picture: Mapping[str, Any]) -> None:
     axes.set_facecolor("#e8e8e8")
     axes.set_ylabel("memory, by address without gaps")
     _byte_axis(axes, picture["size_bytes"])
-    for extent in picture["extents"][1:]:
-        axes.axhline(extent["from_bytes"], color="white", linewidth=0.4, alpha=0.6)
+    axes.set_xlim(*_dates([edges[0], edges[-1]]))
+    if len(picture["extents"]) <= _MOST_LINES:
+        for extent in picture["extents"][1:]:
+            axes.axhline(extent["from_bytes"], color="white", linewidth=0.4, alpha=0.6)
     bar = figure.colorbar(mesh, ax=axes, pad=0.01)
     bar.set_label(f"share used within {step:.0f} s")
 

@@ -86,7 +86,8 @@ def heading(standing: Standing, page: Page, now: datetime) -> list[str]:
     report = standing.report
     color = {Exit.FINE: render.GREEN, Exit.FOUND: render.YELLOW}.get(code(standing), render.RED)
     state = "not running" if standing.stale else report.state
-    result = [f"{page.paint('●', color)} ebbtide: {page.paint(state, color)}, {report.summary or _summary(report)}"]
+    summary = report.summary or counted(len(report.workloads))
+    result = [f"{page.paint('●', color)} ebbtide: {page.paint(state, color)}, {summary}"]
     if standing.stale:
         result.append(f"   stale: {page.paint(standing.stale, render.RED)}")
     result.append(f"   since: {report.started}; {_ago(report.started, now)} (pid {report.pid})")
@@ -111,9 +112,8 @@ def _ago(text: str, now: datetime) -> str:
         return text or "never"
 
 
-def _summary(report: Report) -> str:
-    count = len(report.workloads)
-    return f"{count} workload{'' if count == 1 else 's'}"
+def counted(workloads: int) -> str:
+    return f"{workloads} workload{'' if workloads == 1 else 's'}"
 
 
 def _saved(report: Report) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler.cli import keyboard, options, published, render, workload_rows
+from reconciler.cli import keyboard, options, published, render, status, workload_rows
 from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Column, Page
 from reconciler.quantities import human_bytes
@@ -161,7 +161,7 @@ def lines(report: Report, found: Sequence[Line], order: str, page: Page) -> list
         "saved": sum(row.saved.away_bytes for row in rows),
     }
     said = ", ".join(f"{human_bytes(size)} {word}" for word, size in sums.items())
-    head = f"ebbtide {report.state} at {report.time[11:19]}: {len(rows)} workloads, {said}; by {order}"
+    head = f"ebbtide {report.state} at {report.time[11:19]}: {status.counted(len(rows))}, {said}; by {order}"
     narrow = 0 < page.width < _ROOMY
     kept = [at for at, column in enumerate(COLUMNS) if not (narrow and column.title == "CLASS")]
     cells = [_cells(line) for line in found]

@@ -64,7 +64,14 @@ class Layout:
         return result
 
 
-Rows = tuple[tuple[float, Layout, Cells], ...]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Moments, oldest first."""
+
+    when: Positions = field(default_factory=lambda: np.zeros(0))  # seconds
+    cells: Cells = field(default_factory=lambda: np.zeros((0, BINS), np.uint8))
+    which: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))  # index into layouts
+    layouts: tuple[Layout, ...] = ()  # oldest first, each with a row
 
 
 @dataclass(slots=True)
@@ -72,7 +79,7 @@ class HeatHistory:
     """One thread samples, others ask: what they read is replaced as a whole."""
 
     page_size: int
-    _rows: Rows = ()
+    _rows: Rows = field(default_factory=Rows)
     _layout: Layout = field(default_factory=Layout)
     _at: float = float("-inf")
     _looked: dict[Identity, int] = field(default_factory=dict)  # at the last moment
@@ -87,18 +94,22 @@ class HeatHistory:
         if present:
             if not self._fits(present):
                 self._layout = _layout(self._layout, present, self.page_size)
-            self._rows = _bounded((*self._rows, (now, self._layout, self._cells(present)))[-MOMENTS:])
+            self._rows = _bounded(_appended(self._rows, now, self._layout, self._cells(present)))
             self._looked = {each.identity: each.looked for each in present}
 
     def document(self, now: float, wall: float) -> dict[str, Any]:
         """Cells of every moment in the newest layout. `wall`: what a wall clock shows `now`."""
         rows = self._rows
-        layout = rows[-1][1] if rows else Layout()
+        layout = rows.layouts[-1] if rows.layouts else Layout()
+        heat = [
+            _fitted(cells, rows.layouts[which], layout).tolist()
+            for cells, which in zip(rows.cells, rows.which.tolist(), strict=True)
+        ]
         return {
-            "when": [round(wall - (now - at), 3) for at, _, _ in rows],
+            "when": np.round(wall - (now - rows.when), 3).tolist(),
             "size_bytes": int(layout.size),
             "extents": list(_extents(layout)),
-            "heat": [_fitted(cells, old, layout).tolist() for _, old, cells in rows],
+            "heat": heat,
         }
 
     def _fits(self, present: Sequence[Looked]) -> bool:
@@ -202,16 +213,28 @@ def _old_positions(borders: Positions, old: Layout, new: Layout) -> Positions:
     return np.maximum.accumulate(np.where(there, old.positions(mine), old.size))
 
 
+def _appended(rows: Rows, now: float, layout: Layout, cells: Cells) -> Rows:
+    """With a moment more; the oldest go, and so do layouts that have no row any more."""
+    layouts = rows.layouts if rows.layouts and rows.layouts[-1] is layout else (*rows.layouts, layout)
+    which = np.append(rows.which, np.uint8(len(layouts) - 1))[-MOMENTS:]
+    return Rows(
+        when=np.append(rows.when, now)[-MOMENTS:],
+        cells=np.concatenate([rows.cells, cells[None]])[-MOMENTS:],
+        which=which - which[0],
+        layouts=layouts[int(which[0]) :],
+    )
+
+
 def _bounded(rows: Rows) -> Rows:
     """The oldest layout goes when there are too many: its rows are fitted to the next."""
-    layouts = list({id(layout): layout for _, layout, _ in rows}.values())
-    if len(layouts) <= MOST_LAYOUTS:
+    if len(rows.layouts) <= MOST_LAYOUTS:
         return rows
-    oldest, following = layouts[:2]
-    return tuple(
-        (at, following, _fitted(cells, oldest, following)) if layout is oldest else (at, layout, cells)
-        for at, layout, cells in rows
-    )
+    oldest, following = rows.layouts[:2]
+    cells = rows.cells.copy()
+    for index in np.flatnonzero(rows.which == 0).tolist():
+        cells[index] = _fitted(cells[index], oldest, following)
+    which = np.maximum(rows.which, 1) - np.uint8(1)
+    return Rows(when=rows.when, cells=cells, which=which, layouts=rows.layouts[1:])
 
 
 def _extents(layout: Layout) -> Iterator[dict[str, int]]:

@@ -112,9 +112,11 @@ def test_layouts_moments_and_extents_have_bounds() -> None:
         windows = list(range(0, 200 * (1 + moment % 40), 2))
         history.sample([looked(windows, set(), moment)], 15.0 * moment)
 
-    assert len(history._rows) == MOMENTS
-    assert len({id(layout) for _, layout, _ in history._rows}) <= MOST_LAYOUTS
-    assert all(len(layout.start) <= MOST_EXTENTS for _, layout, _ in history._rows)
+    rows = history._rows
+    assert len(rows.when) == len(rows.cells) == len(rows.which) == MOMENTS
+    assert set(rows.which.tolist()) == set(range(len(rows.layouts)))
+    assert len(rows.layouts) <= MOST_LAYOUTS
+    assert all(len(layout.start) <= MOST_EXTENTS for layout in rows.layouts)
     assert all(len(row) == BINS for row in heat(history))
 
 
@@ -167,5 +169,6 @@ def test_a_thousand_workloads_stay_small() -> None:
     for moment in range(MOMENTS):
         history.sample([looked(list(range(64)), set(), moment)], 15.0 * moment)
 
-    assert sum(cells.nbytes for _, _, cells in history._rows) == MOMENTS * BINS
+    assert history._rows.cells.nbytes == MOMENTS * BINS
+    assert len(history._rows.layouts) == 1
     assert heathistory.EVERY_S * MOMENTS == 3600

@@ -119,13 +119,28 @@ def test_a_class_that_observes_is_measured_by_its_tracker(root: Path) -> None:
         one = AccessedRow(pid=ALL, at_least=600, below=0, pages=1000, bytes=4096000, percent=50, swapped_pages=250)
         return AccessedTable(rows=(one, replace(one, pid=3, pages=1)), tracker="idlepage")
 
-    engine = EngineReport(tracker="idlepage", tracked_bytes=MIB)
+    engine = EngineReport(tracker="idlepage", tracked_bytes=MIB, scans=1)
     mine = row(class_name="cold", state="observed", mode="observe", engine=engine)
     report = Outlook(Tree(str(root)), accessed).told(Report(workloads=(mine,)), TABLE, FEATURES, 0.0)
 
     assert report.workloads[0].would == (
         Would(class_name="cold", after_secs=600.0, bytes=750 * 4096, source="tracker idlepage"),
     )
+
+
+def test_a_tracker_that_has_only_begun_is_asked_again(root: Path) -> None:
+    def accessed(workload: str, limits: Sequence[float]) -> AccessedTable:
+        one = AccessedRow(pid=3, at_least=600, below=0, pages=1, bytes=4096, percent=50, swapped_pages=0)
+        return AccessedTable(rows=(one,))
+
+    young = row(class_name="cold", state="observed", mode="observe", engine=EngineReport(tracker="damon"))
+    outlook = Outlook(Tree(str(root)), accessed)
+    first = outlook.told(Report(workloads=(young,)), TABLE, FEATURES, 0.0)
+    known = replace(young, engine=EngineReport(tracker="damon", scans=1, tracked_bytes=4096))
+
+    assert (first.workloads[0].would, first.outlook.unknown) == ((), 1)
+    assert first.outlook.note == "of 1 workload a tracker has only begun to look"
+    assert outlook.told(Report(workloads=(known,)), TABLE, FEATURES, 1.0).outlook.classes[0].bytes == 4096
 
 
 def test_whoever_is_acted_on_is_left_out(root: Path) -> None:
