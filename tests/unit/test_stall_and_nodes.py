@@ -1,6 +1,8 @@
-"""How long tasks have waited for memory, of workloads and of the node."""
+"""How long tasks have waited for memory, and on which nodes it is, as far as the kernel tells."""
 
 from pathlib import Path
+
+import pytest
 
 from reconciler import gather
 from sysfs.tree import Tree
@@ -17,3 +19,20 @@ def test_of_workloads_and_of_the_node_as_far_as_it_is_known(tmp_path: Path) -> N
     found = gather.stalled(Tree(str(tmp_path)), "/cg", {"a": "/a/", "gone": "/gone", "broken": "/broken"})
 
     assert found == {"a": 5, "": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("anon N0=4096 N1=8192\nfile N0=0 N1=1\n", {"0": 4096, "1": 8193}),
+        ("anon N0=4096\nfile N0=1\n", {}),
+        ("anon N0=many N1=1\n", {}),
+        (None, {}),
+    ],
+)
+def test_nodes_only_where_there_are_several(tmp_path: Path, text: str | None, found: dict[str, int]) -> None:
+    (tmp_path / "cg/a").mkdir(parents=True)
+    if text is not None:
+        (tmp_path / "cg/a/memory.numa_stat").write_text(text)
+
+    assert gather.on_nodes(Tree(str(tmp_path)), "/cg", "/a") == found
