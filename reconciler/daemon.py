@@ -210,6 +210,7 @@ class Daemon:
             state=self._state(done),
             summary=status.summary(rows, len(problems)),
             pid=os.getpid(),
+            cgroup=cgroup.own_path(self.places.tree),
             boot_id=self.boot_id,
             time=_now_text(),
             started=self.started,

@@ -47,10 +47,12 @@ def look(
     remembered: Mapping[str, classes.ParsedFile] | None = None,
     features: Features | None = None,
     overrides: tuple[Override, ...] = (),
+    own_cgroup: str | None = None,
 ) -> Look:
     """Read, parse, observe, resolve. `remembered`: the last good version of each class file.
 
-    `overrides`: what was set at runtime. Which engines run, and what the agent does, is not known here.
+    `overrides`: what was set at runtime; `own_cgroup`: the daemon's, where another process looks. Which engines run,
+    and what the agent does, is not known here.
     """
     boot_id = boot.boot_id(places.tree)
     features = features or features_of(places, boot_id)
@@ -58,7 +60,7 @@ def look(
     loaded = classes.load(texts, schemas.load(), remembered, features.page_size)
     found, record_problems = records.read_all(str(places.state_dir), boot_id)
     workloads = (*found, *static_workloads(places.tree, features.cgroup_mount, loaded.table))
-    own = cgroup.own_path(places.tree)
+    own = cgroup.own_path(places.tree) if own_cgroup is None else own_cgroup
     resolved = desired.resolve(
         loaded.table,
         workloads,

@@ -177,11 +177,9 @@ def _state(engine: EngineReport) -> str:
 
 def _of_agent(agent: AgentReport) -> Iterator[Metric]:
     if agent.memcg is not None:
-        cgroups = agent.memcg.cgroups
-        taken = sum(max(each.bytes, 0) for cgroup in cgroups for each in cgroup.nodes)
-        aged = sum(each.run_aging_count for cgroup in cgroups for each in cgroup.nodes)
-        yield _counter("ebbtide_memcg_evicted_bytes", "Left memory by eviction of old generations", taken)
-        yield _counter("ebbtide_memcg_agings", "Generations that were made", aged)
+        evicted = agent.memcg.taken_bytes  # not the sum of the cgroups that are there: that falls when one goes
+        yield _counter("ebbtide_memcg_evicted_bytes", "Left memory by eviction of old generations", evicted)
+        yield _counter("ebbtide_memcg_agings", "Generations that were made", agent.memcg.agings)
     if agent.compact is not None:
         yield _counter("ebbtide_compactions", "Compactions begun", agent.compact.runs)
         yield _counter("ebbtide_compaction_seconds", "Of all of them", agent.compact.seconds)

@@ -214,7 +214,7 @@ class LruReport:
     node: int  # -1 = all nodes, where they cannot be told apart
     max_seq: int = 0
     min_seq: int = 0
-    last_inc_secs: float = 0.0  # since the youngest generation was made, by whomever
+    last_inc_secs: float | None = None  # since the youngest generation was made, by whomever; None = never
     run_aging_count: int = 0
     eviction: EvictionReport = EvictionReport()
     sleep_psi_exceeds_limit: int = 0  # periods left out because of pressure
@@ -241,7 +241,8 @@ class MemcgReport:
     why: str = ""  # it is not mglru
     passes: int = 0
     seconds: float = 0.0  # of the last pass
-    taken_bytes: int = 0  # of all cgroups, also those that are gone
+    agings: int = 0  # of all cgroups, also those that are gone
+    taken_bytes: int = 0  # the same
     would_take_bytes: int = 0  # observing: what would have been taken
     cut: int = 0  # passes that pass_secs ended, and the next one went on with
     offline: int = 0  # removed cgroups that the kernel still lists; nothing is done with them
@@ -347,6 +348,7 @@ class Report:
     state: str = "running"  # running | paused | observing | stopping
     summary: str = ""
     pid: int = 0
+    cgroup: str = ""  # the daemon's own, below the cgroup v2 mount: the agent leaves it alone
     boot_id: str = ""
     time: str = ""  # RFC 3339
     started: str = ""

@@ -52,6 +52,8 @@ PURE = {
     "reconciler.agent.coldness",
     "reconciler.agent.generations",
     "reconciler.agent.reclaim_law",
+    "reconciler.agent.reclaim_reach",
+    "reconciler.agent.reclaim_signals",
     "reconciler.engine.accessed",
     "reconciler.engine.stamps",
     "reconciler.engine.forecasters.chain",

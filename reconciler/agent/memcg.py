@@ -15,7 +15,7 @@ from reconciler.agent.lru_switch import Switch
 from reconciler.agent.memcg_known import Ground, Known, Sight
 from reconciler.agent.memcg_pass import Pass
 from reconciler.agent.memcg_rules import Timers, period
-from reconciler.agent.memcg_sources import Generations, Proactive, Source
+from reconciler.agent.memcg_sources import NEVER_MS, Generations, Proactive, Source
 from reconciler.agent.memcg_terms import Terms
 from reconciler.agentconfig import AgentTask
 from reconciler.report import LruReport, MemcgCgroup, MemcgReport
@@ -84,12 +84,12 @@ class Memcg:
 
     def _figures(self, known: Known, terms: Terms | None, now: float) -> LruReport:
         profile = terms.profile(*known.key) if terms else None
-        due = self._timers.of(period(profile)) if profile else math.inf
+        due, age = self._timers.of(period(profile)) if profile else math.inf, known.youngest_ms(now)
         return LruReport(
             node=known.lruvec.node,
             max_seq=known.lruvec.youngest,
             min_seq=known.lruvec.oldest.number,
-            last_inc_secs=known.youngest_ms(now) / 1000,
+            last_inc_secs=age / 1000 if age < NEVER_MS else None,
             run_aging_count=known.run_aging_count,
             eviction=known.eviction,
             sleep_psi_exceeds_limit=known.sleep_psi_exceeds_limit,
@@ -141,6 +141,7 @@ class Memcg:
             why=why,
             passes=self._said.passes + 1,
             seconds=self._ground.clock() - begun,
+            agings=self._said.agings + one.agings,
             taken_bytes=self._said.taken_bytes + one.taken_bytes,
             would_take_bytes=self._said.would_take_bytes + one.would_take_bytes,
             cut=self._said.cut + one.cut,

@@ -49,7 +49,7 @@ class Pass:
         self._ground, self._source, self._terms, self._youngest_secs = ground, source, terms, youngest_secs
         self._begun = ground.clock()
         self.cut = False  # by pass_secs
-        self.taken_bytes = self.would_take_bytes = 0
+        self.agings = self.taken_bytes = self.would_take_bytes = 0
         self.unread = ""  # why pressure could not be judged
 
     def run(self, due: frozenset[float], known: Iterable[Known]) -> None:
@@ -118,6 +118,7 @@ class Pass:
             known.ended(Reason.ERROR, f"not aged: {error}")
             return False
         known.run_aging_count += 1
+        self.agings += 1
         return True
 
     def _ripe(self, known: Known, profile: MemcgProfile, *, first: bool) -> bool:

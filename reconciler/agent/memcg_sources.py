@@ -16,7 +16,7 @@ from sysfs.mglru import Generation, Lruvec
 from sysfs.tree import Tree
 
 SHARE = 16  # one part in so many of the inactive memory is offered in a period
-_LONG_AGO_MS = 1 << 40
+NEVER_MS = 1 << 40  # the age of a generation that nobody made
 
 
 class Source(Protocol):
@@ -111,9 +111,9 @@ class Proactive:
         left_file = max(min(offer.file - (offer.file_then - file), offer.file), 0) // self._page_size
         youngest = offer.agings + 1
         oldest = max(youngest - GENERATIONS + 1, 0)
-        age = _LONG_AGO_MS if offer.at is None else int(1000 * (self._clock() - offer.at))
+        age = NEVER_MS if offer.at is None else int(1000 * (self._clock() - offer.at))
         numbers = range(oldest + 1, youngest + 1)
-        cold = Generation(number=oldest, age_ms=_LONG_AGO_MS, anon_pages=left_anon, file_pages=left_file)
+        cold = Generation(number=oldest, age_ms=NEVER_MS, anon_pages=left_anon, file_pages=left_file)
         rest = [Generation(number=number, age_ms=age, anon_pages=0, file_pages=0) for number in numbers]
         all_pages = replace(
             rest[-1],

@@ -13,8 +13,8 @@ from typing import Any
 from reconciler.agent import coldness
 from reconciler.agent.reclaim_gauges import Accessed, Ages, SwapGauge
 from reconciler.agent.reclaim_history import Store
-from reconciler.agent.reclaim_law import Terms
 from reconciler.agent.reclaim_probe import Probe, World
+from reconciler.agent.reclaim_signals import Terms
 from reconciler.agentconfig import AgentTask, ReclaimTask
 from reconciler.model import BrakeLimits
 from reconciler.report import ReclaimReport

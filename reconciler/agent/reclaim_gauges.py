@@ -10,7 +10,7 @@ from reconciler.agent import coldness, generations
 from reconciler.agent.coldness import Amounts
 from reconciler.agent.generations import Ledger
 from reconciler.agent.pressure import Meter, Percent
-from reconciler.agent.reclaim_law import Signals
+from reconciler.agent.reclaim_signals import Signals
 from reconciler.agentconfig import PsiConfig
 from reconciler.engine.accessed import ALL, AccessedTable
 from sysfs import cgroup, mglru, reclaim, swap, vmstat

@@ -5,12 +5,13 @@ while, and what has come back by then shows what the workload needs: that is its
 and after a longer while it is questioned again, in the smallest steps.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reconciler import brakes
+from reconciler.agent.reclaim_reach import Reach, Step, fitted, reach
+from reconciler.agent.reclaim_signals import Signals, Terms
 from reconciler.agentconfig import ReclaimConfig, Slo
-from reconciler.model import BrakeLimits
 from reconciler.quantities import human_bytes
 
 MARGIN = 0.05  # kept above the footprint
@@ -24,6 +25,7 @@ HOLD_INTERVALS = 100  # before the footprint is questioned; twice as long each t
 LONGEST_HOLD_S = 3600.0
 NOTHING_MORE = "the kernel finds nothing more to take"
 CALM = 0.5  # of the target: steps grow below
+MOST_DEBT = 4 << 20  # two huge pages: the kernel takes them as a whole
 _JUMP, _JUMP_BYTES = 0.2, 32 << 20  # in one interval: another workload than before
 _FRUITLESS = 3  # steps that brought next to nothing, before the kernel is left in peace
 _WORST = float(SMOOTHING)  # of the target: enough to hurt at once, and forgotten by the end of a rest
@@ -35,40 +37,6 @@ class State(StrEnum):
     BACKING_OFF = "backing off"  # it hurt
     AT_FLOOR = "at floor"  # nothing more may leave, or can
     WAITING = "waiting"  # something is not known, or is in the way
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What the law has to keep to beside the class's own settings."""
-
-    memory_limit: int | None = None  # the runtime's, bytes
-    brakes: BrakeLimits = field(default_factory=BrakeLimits)
-    psi_required: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signals:
-    """What was read; bytes. `seconds` is the time since the last decision, 0 = this is the first."""
-
-    seconds: float = 0.0
-    usage: int = 0
-    anon: int = 0  # swap-backed, on the lists that reclaim walks
-    file: int = 0
-    dirty: int = 0
-    protected: int = 0  # memory.min or memory.low
-    high: int | None = None  # memory.high
-    no_psi: str = ""  # why pressure cannot be read
-    memory_percent: float = 0.0  # of these seconds in which tasks waited
-    io_percent: float = 0.0
-    refaulted: int = 0  # in these seconds
-    spare: int | None = None  # older than what is used again too often; None = nothing knows
-    working_set: int = 0  # 0 = unknown, and what is in use counts for it
-    brake: brakes.Signals = field(default_factory=brakes.Signals)
-    wears: bool = False  # some swap is on a disk
-    swapped_60: int = 0  # written to swap by the node in the last minute
-    swapped_300: int = 0  # in the last five
-    swappiness: int = 60  # the kernel's
-    takes_swappiness: bool = True  # whether memory.reclaim can be told another one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +58,9 @@ class Memory:
     rest_until: float = 0.0  # nothing is taken before
     why: str = ""  # it rests
     fruitless: int = 0
+    debt: int = 0  # bytes that the kernel took beyond what it was asked for
     lowest: int = 0  # in use after any step of this descent; 0 = none yet
     stuck: int = 0  # steps since that became less
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    size: int
-    swappiness: int | None = None  # None = nothing is said, 0 = page cache only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +113,7 @@ def stepped(config: ReclaimConfig, memory: Memory, step: Step, usage: int, taken
         back=0,
         stepped=memory.stepped or taken > 0,
         fruitless=fruitless,
+        debt=min(max(memory.debt + taken - step.size, 0), MOST_DEBT),
         footprint=_unless_wrong(memory.footprint, usage),
     )
     if fruitless >= _FRUITLESS:
@@ -278,73 +242,42 @@ def _hold(config: ReclaimConfig, memory: Memory, footprint: int) -> float:
 # -- taking a little ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """What a step can get at."""
-
-    anon: bool
-    swappiness: int | None = None
-    budget: int | None = None  # bytes that may be written to swap now; None = no limit
-    why: str = ""  # anonymous memory stays
-    blocked: bool = False  # it would leave all the same: this kernel cannot be told
-
-
-def reach(config: ReclaimConfig, terms: Terms, signals: Signals) -> Reach:
-    """As oomd does it: less and less anonymous memory as swap fills up, and as the node writes more to it."""
-    limits = replace(terms.brakes, swap_used_percent=min(terms.brakes.swap_used_percent, config.swap_used_percent))
-    own = config.swappiness if config.swappiness is not None else signals.swappiness
-    closed = brakes.swap_closed(limits, signals.brake) or ("" if own else "swappiness is 0")
-    share, limiting = _modulated(config, limits.swap_used_percent, signals)
-    level = 0 if closed else int(own * share)
-    why = closed or ("" if level else limiting)
-    if signals.takes_swappiness:
-        swappiness = None if level == signals.swappiness else level
-        return Reach(anon=level > 0, swappiness=swappiness, budget=_budget(config, signals), why=why)
-    open_ = signals.brake.swap_total_bytes > 0 and signals.brake.swap_limit_bytes != 0
-    return Reach(anon=level > 0, budget=_budget(config, signals), why=why, blocked=not level and open_)
-
-
-def _modulated(config: ReclaimConfig, most_used: float, signals: Signals) -> tuple[float, str]:
-    total, free = signals.brake.swap_total_bytes, signals.brake.swap_free_bytes
-    used = 100 * (1 - free / total) if total else 0.0
-    space = 1 - used / most_used if most_used > 0 else 0.0
-    rate = max(signals.swapped_60 / 60, signals.swapped_300 / 300)
-    limit = config.write_bytes_per_sec if signals.wears else 0
-    speed = 1 - rate / limit if limit else 1.0
-    said = f"the node writes {human_bytes(int(rate))}/s to swap (limit {human_bytes(limit)}/s)"
-    return max(min(space, speed), 0.0), said if speed < space else f"swap is {used:.0f} % full"
-
-
-def _budget(config: ReclaimConfig, signals: Signals) -> int | None:
-    limit = config.write_bytes_per_sec
-    if not (signals.wears and limit):
-        return None
-    return max(min(60 * limit - signals.swapped_60, 300 * limit - signals.swapped_300), 0)
-
-
 def _probe(config: ReclaimConfig, terms: Terms, memory: Memory, signals: Signals, now: float, hurt: float) -> Decision:
     bottom, state, why = _bottom(config, terms, memory, signals, now)
-    if signals.usage - bottom < SMALLEST:
+    room = signals.usage - bottom
+    if room < SMALLEST:
         return Decision(state=state, reason=why, memory=replace(memory, step_percent=0.0))
     found = reach(config, terms, signals)
+    if stopped := _stopped(config, memory, signals, found):
+        return stopped
+    wanted, after = _sized(config, memory, signals, now, hurt)
+    if wanted - after.debt < SMALLEST:
+        why = "waits, for the kernel has taken more than it was asked for"
+        return Decision(state=State.PROBING, reason=why, memory=replace(after, debt=max(after.debt - wanted, 0)))
+    step = fitted(signals, found, min(wanted - after.debt, room))
+    if step.size < SMALLEST:
+        return Decision(state=State.AT_FLOOR, reason=_nothing(found), memory=replace(memory, step_percent=0.0))
+    near = state is State.HOLDING and room < MARGIN * bottom
+    return Decision(
+        state=state if near else State.PROBING, reason=_said(step, found), memory=replace(after, debt=0), step=step
+    )
+
+
+def _stopped(config: ReclaimConfig, memory: Memory, signals: Signals, found: Reach) -> Decision | None:
     if found.blocked:
         why = f"{found.why}, and this kernel cannot be told to take page cache only (swappiness= of memory.reclaim)"
         return Decision(state=State.WAITING, reason=why, memory=memory)
     if config.slo is Slo.PROMOTION and (signals.spare or 0) < SMALLEST:
         why = "all memory is younger than the age at which little enough is used again"
-        found_so = replace(memory, step_percent=0.0, footprint=signals.usage)
-        return Decision(state=State.HOLDING, reason=why, memory=found_so)
-    wanted, after = _sized(config, memory, signals, now, hurt)
-    if config.slo is Slo.PROMOTION:
-        wanted = min(wanted, signals.spare or 0)
-    step = _fitted(signals, found, min(max(wanted, SMALLEST), signals.usage - bottom))
-    if step.size < SMALLEST:
-        return Decision(state=State.AT_FLOOR, reason=_nothing(found), memory=replace(memory, step_percent=0.0))
+        return Decision(
+            state=State.HOLDING, reason=why, memory=replace(memory, step_percent=0.0, footprint=signals.usage)
+        )
+    return None
+
+
+def _said(step: Step, found: Reach) -> str:
     kind = "page cache" if step.swappiness == 0 or not found.anon else "memory"
-    why = f" ({found.why})" if found.why else ""
-    said = f"takes {human_bytes(step.size)} of {kind}{why}"
-    near = state is State.HOLDING and signals.usage - bottom < MARGIN * bottom
-    return Decision(state=state if near else State.PROBING, reason=said, memory=after, step=step)
+    return f"takes {human_bytes(step.size)} of {kind}" + (f" ({found.why})" if found.why else "")
 
 
 def _nothing(found: Reach) -> str:
@@ -366,23 +299,12 @@ def _bottom(
 def _sized(config: ReclaimConfig, memory: Memory, signals: Signals, now: float, hurt: float) -> tuple[int, Memory]:
     """TMO's step: the share that is left of the target. It doubles while calm; questioning a footprint it is small."""
     percent = min(max(memory.step_percent, config.step_percent), max(config.most_step_percent, config.step_percent))
-    size = int(signals.usage * percent / 100 * (1 - hurt))
     after = replace(memory, step_percent=percent * 2 if hurt < CALM else 0.0)
+    size = int(signals.usage * percent / 100 * (1 - hurt))
     near = int((memory.footprint or 0) * (1 + NEAR)) if now >= memory.question_at else 0
-    if signals.usage - size >= near:
-        return size, after
-    most = SMALL_STEPS * config.step_percent
-    small = int(signals.usage * min(percent, most) / 100 * (1 - hurt))
-    return max(small, signals.usage - near), replace(after, step_percent=min(after.step_percent, most))
-
-
-def _fitted(signals: Signals, found: Reach, size: int) -> Step:
-    """Cut down to what can leave. Where the disk has had enough, page cache alone, if there is as much of it."""
-    cache = max(signals.file - signals.dirty, 0)
-    if not found.anon:
-        return Step(size=min(size, cache), swappiness=found.swappiness)
-    if found.budget is not None and found.budget < size:
-        if signals.takes_swappiness and cache >= 2 * size:
-            return Step(size=size, swappiness=0)
-        size = found.budget
-    return Step(size=min(size, cache + signals.anon), swappiness=found.swappiness)
+    if signals.usage - size < near:
+        most = SMALL_STEPS * config.step_percent
+        small = int(signals.usage * min(percent, most) / 100 * (1 - hurt))
+        size, after = max(small, signals.usage - near), replace(after, step_percent=min(after.step_percent, most))
+    size = max(size, SMALLEST)
+    return (min(size, signals.spare or 0) if config.slo is Slo.PROMOTION else size), after

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from reconciler.agent import coldness, reclaim_law
 from reconciler.agent.coldness import Amounts, Rows
 from reconciler.agent.reclaim_gauges import Ages, Gauge, Reading, SwapGauge
-from reconciler.agent.reclaim_law import Decision, Memory, Signals, State, Step, Terms
+from reconciler.agent.reclaim_law import Decision, Memory, State
+from reconciler.agent.reclaim_reach import Step
+from reconciler.agent.reclaim_signals import Signals, Terms
 from reconciler.agentconfig import AgentTask, PsiConfig, ReclaimTask, Slo
 from reconciler.report import ReclaimedReport
 from sysfs import reclaim
@@ -135,9 +137,9 @@ class Probe:
 
     def _imagine(self, step: Step, reading: Reading) -> None:
         """Nothing answers to what is not done: it ends where all that is known to be cold would be gone."""
-        found = self._amounts
-        known = found is not None and found.fresh <= coldness.STALE_S and found.oldest >= coldness.COLD_S
-        cold = int(coldness.cold(found)[_COLD]) if known else reading.signals.usage
+        found = int(coldness.cold(self._amounts)[_COLD])
+        known = found != coldness.UNKNOWN
+        cold = found if known else reading.signals.usage
         if self._would + step.size <= cold:
             self._would += step.size
             usage, now = reading.signals.usage - self._would, self.world.clock()
@@ -237,7 +239,7 @@ class Probe:
             fixed=max(sample.usage - sample.file - (sample.anon if swaps else 0), 0),
             swap=sample.swap,
             footprint=coldness.UNKNOWN if footprint is None else footprint,
-            at_footprint=self.report.state in {State.HOLDING, State.AT_FLOOR},
+            at_footprint=self.report.state == State.HOLDING,  # at a floor less might do
             refaulted=self._minute.refaulted,
             memory_percent=self._minute.memory / length,
             io_percent=self._minute.io / length,

@@ -5,6 +5,7 @@ record only; and whatever is on record and not in use is cleared away at the nex
 """
 
 import os
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ class Doors:
     off: Callable[[str], Leaving] = Swapoff
     system: FileSystem = field(default_factory=FileSystem)
     token: Callable[[], bytes] = lambda: uuid.uuid4().bytes
+    pause: Callable[[float], object] = time.sleep  # only of `release`, which has no daemon to come again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class Maker:
             try:
                 drop()
             except OSError as error:
-                yield str(error)
+                yield f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
     def _leftovers(self, in_use: Collection[str], folder: str) -> Iterator[Callable[[], None]]:
         if self.ledger.before is not None:

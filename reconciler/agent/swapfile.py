@@ -29,6 +29,7 @@ log = logging.getLogger("ebbtide.swap")
 
 FOLDER = "swap"  # below STATE
 WATCH_S = 1.0  # while an area is emptied
+_RELEASE_LOOKS, _RELEASE_PAUSE_S = 20, 0.5
 _WANTED = "it is to stay, for now"
 
 
@@ -55,7 +56,7 @@ class SwapFiles:
         """`mount`: cgroup v2's, "" without. One instance a state directory at a time."""
         doors = doors or Doors()
         self._clock, self._record = clock, Record(state_dir, boot_id)
-        self._maker = Maker(tree, self._record, page_size, doors)
+        self._maker, self._pause = Maker(tree, self._record, page_size, doors), doors.pause
         default = os.path.join(os.path.realpath(state_dir), FOLDER)
         self._sight = Sight(tree, mount, default, self._maker, doors.system)
         self._lock = threading.Lock()
@@ -94,10 +95,15 @@ class SwapFiles:
     def release(self) -> str:
         """All that was made goes, if what is in it fits elsewhere; gives what stays and why, "" = nothing does."""
         self.change(AgentTask())
-        while self.run(self._clock()) <= self._clock():
-            pass
+        for _ in range(_RELEASE_LOOKS):
+            while (due := self.run(self._clock())) <= self._clock():
+                pass
+            if due == inf or not self._report.notes:
+                break
+            self._pause(_RELEASE_PAUSE_S)  # udev looks at a device for a moment after swapoff: it is busy
         left = ", ".join(each.path for each in self._maker.made())
-        return f"{left}: {self._report.reason or self._report.error}" if left else ""
+        report = self._report
+        return f"{left}: {report.reason or report.error or '; '.join(report.notes)}" if left else ""
 
     # -- one look ------------------------------------------------------------------------------------------------------
 

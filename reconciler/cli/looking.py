@@ -62,8 +62,13 @@ def now(common: Options) -> Iterator[Looked]:
         where = places(common, kernel)
         known = gather.known_of(Baseline(where.state_dir, boot.boot_id(kernel)), where)
         report = daemon_link.report(common) if not kernel.root else None
-        overrides = report.agent.overrides if report else ()
-        seen = gather.look(where, known, remembered=lastgood.load(where.state_dir), overrides=overrides)
+        seen = gather.look(
+            where,
+            known,
+            remembered=lastgood.load(where.state_dir),
+            overrides=report.agent.overrides if report else (),
+            own_cgroup=report.cgroup if report else None,
+        )
         yield with_loops(Looked(look=seen, known=known), report)
 
 

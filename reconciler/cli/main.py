@@ -52,6 +52,7 @@ VERBS = {
     "nri": "the plugin that the container runtime talks to",
     "demo": "the main job on this machine, within a minute",
     "exercise": "uses memory as told, and says exactly which: ground truth for trackers",
+    "complete": "names of workloads and classes, for shell completion",
 }
 _MODULES = {"import": "importing"}  # `import` can be no module's name
 EPILOG = """\

@@ -58,6 +58,8 @@ class Node:
         self.speed = 64 * MIB  # of swapoff, a second
         self.during_off: Callable[[], None] = lambda: None
         self.accidents: list[str] = []
+        self.paused: list[float] = []  # of a release
+        self.watched = 0  # so many times a device is busy for somebody else
         self.effect: Callable[[str], None] = lambda _: None  # before and after each effect
         self.boots, self._inodes, self._tokens = 0, 100, 0
         self.state_dir = root / "state"
@@ -85,7 +87,7 @@ class Node:
             allocated=lambda descriptor: os.fstat(descriptor).st_size,
             stop_copying=self._stop_copying,
         )
-        return Doors(on=self.on, off=self.off, system=system, token=self._token)
+        return Doors(on=self.on, off=self.off, system=system, token=self._token, pause=self.paused.append)
 
     def reboot(self) -> None:
         self.areas, self.devices = [], {}
@@ -222,6 +224,9 @@ class Node:
         (self.root / f"dev/zram{number}").unlink()
 
     def _check_unused(self, number: int) -> None:
+        if self.watched:
+            self.watched -= 1
+            raise failure(errno.EBUSY, f"zram{number}")
         if any(area.path.endswith(f"/dev/zram{number}") for area in self.areas):
             raise failure(errno.EBUSY, f"zram{number}")
 

@@ -38,6 +38,9 @@ def test_new_and_vanished_cgroups_and_nodes(tmp_path: Path) -> None:
 
     assert [each.path for each in bench.part.report().cgroups] == ["/", "/new"]
     assert (bench.figures("/", 1).run_aging_count, bench.figures("/new").run_aging_count) == (1, 1)
+    assert bench.part.report().agings == 7, (
+        "also of those that are gone: three times /, twice /old, once /new and / on 1"
+    )
     del kernel.groups["/"].lrus[1]
     bench.periods()
     assert len(bench.part.report().cgroups[0].nodes) == 1

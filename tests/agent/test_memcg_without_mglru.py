@@ -38,7 +38,10 @@ def old(tmp_path: Path) -> Bench:
 def test_without_mglru_a_small_share_of_inactive_page_cache_leaves_by_memory_reclaim(old: Bench) -> None:
     classic(old.kernel, "/shop", inactive=(16_384, 16_384), active=(4_000, 4_000))
     old.profile(MemcgProfile())
-    old.periods(2)
+    old.periods()
+    assert old.figures("/shop", -1).last_inc_secs is None
+    old.periods()
+    assert old.figures("/shop", -1).last_inc_secs == pytest.approx(600)
     assert old.kernel.written == []
 
     old.periods()

@@ -15,13 +15,12 @@ from reconciler.agent.reclaim_law import (
     STUCK_STEPS,
     Decision,
     Memory,
-    Signals,
     State,
-    Step,
-    Terms,
     decide,
     stepped,
 )
+from reconciler.agent.reclaim_reach import Step
+from reconciler.agent.reclaim_signals import Signals, Terms
 from reconciler.agentconfig import ReclaimConfig, Slo
 from reconciler.model import BrakeLimits
 
@@ -183,6 +182,19 @@ def test_a_kernel_that_finds_nothing_is_left_in_peace() -> None:
 
     assert (found.state, found.step) == (State.AT_FLOOR, None)
     assert "finds nothing more" in found.reason
+
+
+def test_what_the_kernel_took_too_much_is_waited_out() -> None:
+    """Huge pages leave as a whole."""
+    memory = stepped(CONFIG, CALM, Step(size=MIB // 2), GIB, 2 * MIB, NOW)
+    waits = []
+    while (found := decided(QUIET, replace(memory, step_percent=0.0))).step is None:
+        waits.append(found.state)
+        memory = found.memory
+
+    assert waits == [State.PROBING] * 3, "1.5 MiB, at half a MiB each"
+    assert found.memory.debt == 0
+    assert stepped(CONFIG, CALM, Step(size=MIB), GIB, 500 * MIB, NOW).debt == 4 * MIB, "that was not the kernel alone"
 
 
 # -- what may leave ----------------------------------------------------------------------------------------------------

@@ -81,3 +81,17 @@ def test_from_files_to_zram(node: Node) -> None:
 
     assert [area.path for area in node.areas] == [f"{node.root}/dev/zram0"]
     assert node.files() == []
+
+
+@pytest.mark.parametrize(("looks", "left"), [(3, False), (1000, True)], ids=["for a moment", "for long"])
+def test_release_waits_for_who_looks_at_the_device_after_swapoff(node: Node, looks: int, left: bool) -> None:
+    agent = node.agent()
+    agent.change(task(guest_swap_size_percent=SMALL, kind=SwapKind.ZRAM))
+    settle(node, agent, 60)
+    node.watched = looks
+    said = node.agent().release()
+
+    assert node.areas == []
+    assert (0 in node.devices) == left
+    assert (f"{node.root}/dev/zram0: zram0: Device or resource busy" in said) == left
+    assert 0 < len(node.paused) <= 20

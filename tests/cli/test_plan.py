@@ -303,3 +303,18 @@ def test_the_nodes_own_services_are_kept(machine: Machine) -> None:
         "/system.slice/containerd.service",
         "/system.slice/ebbtide.service",
     ]
+
+
+def test_the_daemons_own_cgroup_counts_and_not_that_of_whoever_looks(machine: Machine) -> None:
+    """Else every look from a login session would differ from what the daemon does."""
+    machine.classes.write_text("memcg: {}\n")
+    task = on_agent(machine)
+    machine.node.publish(report(cgroup="/elsewhere/ebbtide.service"))
+    with looking.now(machine.options) as looked:
+        alone = looked.look.desired.agent
+    places = looking.places(machine.options, Tree(str(machine.root)))
+    beside = gather.look(places, looked.known, own_cgroup="/elsewhere/ebbtide.service").desired.agent
+
+    assert beside is not None
+    assert alone == task
+    assert [one.cgroup for one in beside.kept] == ["/elsewhere/ebbtide.service", "/init.scope"]

@@ -1,10 +1,11 @@
 """Pressure-driven reclaim on a real kernel: what is cold leaves, what is hot stays, and what was learned is right.
 
-The part runs here, in the story's own process, with short intervals. The course of the main story goes to
-/out/reclaim.jsonl, which `tests/bench/reclaim.py --of FILE --plot FILE` draws.
+But for the last story the part runs here, in the story's own process, with short intervals. The course of the first
+one goes to /out/reclaim.jsonl, which `tests/bench/reclaim.py --of FILE --plot FILE` draws.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,18 +15,25 @@ import pytest
 
 from reconciler.agent import coldness
 from reconciler.agent.reclaim import Means, Reclaim
-from reconciler.agentconfig import AgentTask, ReclaimConfig, ReclaimTask, Slo
+from reconciler.agentconfig import AgentTask, ReclaimConfig, ReclaimTask
 from reconciler.report import ReclaimedReport
 from sysfs.reclaim import Sample, read
 from sysfs.tree import Tree
-from tests.e2e.guest import groups, memory, node
+from tests.e2e.guest import ebbtide, groups, memory, node, poll
 from tests.e2e.guest.groups import TOP, Exerciser, Group
+
+Services = dict[str, ebbtide.Service]
 
 RESULTS = Path("/out/reclaim.jsonl")
 MIB = 1 << 20
 IDLE, HOT, CACHE = 128 * MIB, 48 * MIB, 64 * MIB
 COLD_FILE = Path("/root/cold.bin")
-LINE_S = 2.0
+NAME = "50-reclaim.yaml"
+LEARNS = """classes:
+  - name: story
+    reclaim: {slo: promotion, floor: 1TiB}
+"""
+LINE_S, KEEPS_S = 2.0, 180.0
 MOST, FEW = 0.9, 0.05
 
 # An emulated processor takes a hundred times as long to bring a page back, so the targets are larger.
@@ -86,6 +94,7 @@ class Run:
                 "second": round(now, 1),
                 "usage_mib": round(found.usage / MIB, 1),
                 "footprint_mib": row.footprint_bytes and round(row.footprint_bytes / MIB, 1),
+                "target_percent": self.config.target_percent,
                 "memory_percent": round((total - before) / (now - last) / 1e4, 4) if known else 0.0,
                 "refaulted_mib": round(row.refaulted_bytes / MIB, 2),
                 "swap_mib": round(found.swap / MIB, 1),
@@ -106,6 +115,7 @@ def exerciser(group: Group) -> Exerciser:
     """Cold and hot anonymous memory, and a file that was read once."""
     if not COLD_FILE.exists():
         COLD_FILE.write_bytes(b"x" * CACHE)
+    os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
     reader = group.run("cat", str(COLD_FILE))
     reader.process.wait()
@@ -119,11 +129,14 @@ def test_it_comes_to_the_working_set(group: Group, exerciser: Exerciser) -> None
     need = begin.usage - IDLE - min(begin.file, CACHE)
     took = run.until("within 10 % of the working set", lambda: run.sample().usage < 1.1 * need)
     run.until("the footprint is known", lambda: run.row.footprint_bytes is not None or run.row.state == "at floor")
+    later = time.monotonic() + KEEPS_S
+    run.until("it has kept that for a while", lambda: time.monotonic() > later)
     idle, hot = (memory.pages(exerciser.pid, exerciser.ranges(role)) for role in ("idle", "write"))
     keep(run, need)
 
     sizes = [f"{size / MIB:.0f} MiB" for size in (begin.usage, run.sample().usage, need)]
     print("  from {} to {}, needed {}".format(*sizes), f"in {took:.0f} s; {run.row}", flush=True)
+    assert 0.9 * HOT < run.sample().usage < 1.1 * need
     assert idle.share() > MOST, idle
     assert hot.present > (1 - FEW) * hot.total, hot
     assert run.row.taken_bytes > MOST * (begin.usage - run.sample().usage)
@@ -159,23 +172,33 @@ def test_a_limit_of_somebody_else_is_noticed(group: Group, exerciser: Exerciser)
     assert exerciser.alive()
 
 
+def row_of(document: dict[str, Any]) -> dict[str, Any]:
+    """What was not used for two minutes."""
+    return next((row for row in document.get("rows", ()) if row["threshold_s"] == coldness.COLD_S), {})
+
+
 @pytest.mark.skipif(not Path("/sys/kernel/debug/lru_gen").exists(), reason="a kernel without generations")
-def test_promotions_say_beforehand_what_would_come_back(group: Group, exerciser: Exerciser) -> None:
-    """At its floor it takes nothing, and still learns."""
-    run = Run(group, slo=Slo.PROMOTION, floor_bytes=1 << 40)
+def test_what_if_says_beforehand_what_would_come_back(product: Services, group: Group, exerciser: Exerciser) -> None:
+    """At its floor the daemon takes nothing, and still learns."""
+    ebbtide.drop(NAME, LEARNS)
     name = group.path.name
 
-    def rows() -> coldness.Rows:
-        return coldness.rows(run.part.history(name)["columns"])
+    def table() -> dict[str, Any]:
+        told = ebbtide.cli("what-if", name, "-o", "json", ok=(0, 1, 4))
+        document = dict(json.loads(told)) if told.startswith("{") else {}
+        row: dict[str, Any] = next(
+            (row for row in document.get("rows", ()) if row["threshold_s"] == coldness.COLD_S), {}
+        )
+        return document if row.get("saved_bytes", 0) > MOST * IDLE and row["refaults_per_minute"] is not None else {}
 
-    run.until("four minutes were seen", lambda: len(rows()) >= 4, seconds=400)
-    found = {each.threshold_s: each for each in coldness.what_if(rows()[-1:])}
-    print(f"  {found}", flush=True)
+    found = poll.until("the cold memory is known to be cold", table, seconds=600, pause=5)
+    print(ebbtide.cli("what-if", name), ebbtide.cli("right-size", name), sep="\n", flush=True)
+    at = row_of(found)
+    sized = json.loads(ebbtide.cli("right-size", name, "-o", "json"))
 
-    at = found[coldness.COLD_S]
-    assert at.saved_bytes > MOST * IDLE
-    assert at.saved_bytes < 1.1 * (IDLE + CACHE) + 16 * MIB, "the hot memory is not cold"
-    assert at.refaults_per_minute is not None
-    assert at.refaults_per_minute < 0.1 * IDLE
-    assert run.row.taken_bytes == 0
+    assert at["saved_bytes"] < 1.1 * (IDLE + CACHE) + 16 * MIB, "the hot memory is not cold"
+    assert at["refaults_per_minute"] < 0.1 * IDLE
+    assert HOT < sized["request_bytes"] <= sized["limit_bytes"]
+    assert sized["evidence"]["need_p50"] < HOT + CACHE, "at a floor not all that is in use is needed"
+    assert memory.pages(exerciser.pid, exerciser.ranges("idle")).swapped == 0
     assert exerciser.alive()
