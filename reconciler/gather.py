@@ -131,6 +131,15 @@ def stalled(tree: Tree, mount: str, paths: Mapping[str, str]) -> dict[str, int]:
     return found
 
 
+def on_nodes(tree: Tree, mount: str, path: str) -> dict[str, int]:
+    """Bytes of a cgroup on each memory node; empty where that is not known, or there is one node only."""
+    try:
+        found = cgroup.on_nodes(tree, mount + path.rstrip("/"))
+    except (KernelError, ValueError):
+        return {}
+    return {str(node): size for node, size in sorted(found.items())} if len(found) > 1 else {}
+
+
 def _printable(name: str) -> str:
     """A directory's name may hold anything, and whoever has a delegated cgroup may make one."""
     return name if name.isprintable() else name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
