@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def check_words(words: list[str]) -> None:
-    """argparse takes a text that begins with a dash for an option: the two words are made one."""
+    """To argparse a text that begins with a dash is an option: the two words are made one."""
     for index, word in enumerate(words[:-1]):
         if word == "--flags" and words[index + 1].startswith("-"):
             words[index : index + 2] = [f"{word}={words[index + 1]}"]

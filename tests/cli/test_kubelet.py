@@ -89,8 +89,8 @@ def test_the_node_itself_with_the_flags_of_its_kubelet(node: Node, root: Path) -
     assert [Path(path).name for path in outcome.document["files"]] == ["config.yaml", "10-a.conf"]
     assert [one["kubelet"] for one in outcome.document["problems"]] == [
         (
-            'the total amount "100Mi" of type "memory" is not equal to the value "1124Mi" determined by Node Allocatable '
-            "feature"
+            'the total amount "100Mi" of type "memory" is not equal to the value "1124Mi" determined by Node '
+            "Allocatable feature"
         )
     ]
 

@@ -87,8 +87,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         static() | {"reservedMemory": [{"numaNode": 0, "limits": {"memory": "100Mi", "cpu": "1"}}]},
         "/reservedMemory/0/limits/cpu",
         (
-            f'{INVALID}the limit type "cpu" for NUMA node 0 is not supported, only [memory hugepages-<HugePageSize>] is '
-            "accepted"
+            f'{INVALID}the limit type "cpu" for NUMA node 0 is not supported, only [memory hugepages-<HugePageSize>] '
+            "is accepted"
         ),
     ),
     (
@@ -197,8 +197,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         {"reservedSystemCPUs": "0-1", "systemReservedCgroup": "/system.slice"},
         "/reservedSystemCPUs",
         (
-            f"{INVALID}can't use reservedSystemCPUs (--reserved-cpus) with systemReservedCgroup (--system-reserved-cgroup)"
-            " or kubeReservedCgroup (--kube-reserved-cgroup)"
+            f"{INVALID}can't use reservedSystemCPUs (--reserved-cpus) with systemReservedCgroup "
+            "(--system-reserved-cgroup) or kubeReservedCgroup (--kube-reserved-cgroup)"
         ),
     ),
     (
