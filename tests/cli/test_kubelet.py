@@ -1,0 +1,142 @@
+"""`ebbtide kubelet`: what people and programs are told."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli import kernel_tree
+from tests.cli.node import Node, conforms
+from tests.kubelet.texts import reserved, static, text
+
+SEED = """\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+memoryManagerPolicy: Static
+topologyManagerPolicy: best-effort
+kubeReserved:
+  cpu: "4000m"
+  memory: "16Gi"
+reservedMemory:
+  - numaNode: 0
+    limits:
+      memory: "16548Mi"
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A node with two NUMA nodes, and a kubelet with drop-ins."""
+    found = kernel_tree.make(tmp_path / "root")
+    kernel_tree.write(found / "proc/meminfo", f"MemTotal: {64 << 20} kB\n")
+    kernel_tree.write(found / "sys/devices/system/cpu/online", "0-3\n")
+    for name in ("online", "has_memory", "has_cpu"):
+        kernel_tree.write(found / "sys/devices/system/node" / name, "0-1\n")
+    for number in (0, 1):
+        folder = found / f"sys/devices/system/node/node{number}"
+        kernel_tree.write(folder / "meminfo", f"Node {number} MemTotal: {32 << 20} kB\n")
+        kernel_tree.write(folder / "distance", "10 20\n")
+        kernel_tree.write(folder / "hugepages/hugepages-2048kB/nr_hugepages", "512\n")
+    kernel_tree.write(found / "var/lib/kubelet/config.yaml", text(**static("50Mi", "50Mi")).text)
+    kernel_tree.write(found / "etc/kubelet.d/10-a.conf", text(kubeReserved={"memory": "1Gi"}).text)
+    kernel_tree.write(found / "etc/kubelet.d/README", "no drop-in\n")
+    kernel_tree.write(found / "proc/77/comm", "kubelet\n")
+    flags = ["/usr/bin/kubelet", "--config", "/var/lib/kubelet/config.yaml", "--config-dir=/etc/kubelet.d"]
+    kernel_tree.write(found / "proc/77/cmdline", "".join(f"{word}\0" for word in flags))
+    return found
+
+
+def test_the_message_of_the_kubelet_is_beside_ours(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").write_text(SEED)
+    monkeypatch.chdir(tmp_path)
+
+    outcome = node.ebbtide("kubelet", "check", "--config", "config.yaml")
+
+    assert (outcome.code, outcome.out.splitlines()) == (
+        1,
+        [
+            (
+                "config.yaml:8:1: /reservedMemory: the nodes' memory adds up to 16548Mi, and must be 16484Mi: "
+                "kubeReserved 16Gi + evictionHard memory.available 100Mi"
+            ),
+            (
+                '    kubelet: the total amount "16548Mi" of type "memory" is not equal to the value "16484Mi" '
+                "determined by Node Allocatable feature"
+            ),
+            '    hint: NUMA node 0 would be right with memory: "16484Mi"',
+            (
+                "a kubelet would not start; reservedMemory must be 16484Mi (kubeReserved 16Gi + evictionHard "
+                "memory.available 100Mi); no machine was looked at"
+            ),
+        ],
+    )
+
+
+def test_a_right_file_is_fine(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SEED.replace("16548", "16484"))
+
+    outcome = node.ebbtide("kubelet", "check", "--config", str(tmp_path / "config.yaml"))
+
+    assert (outcome.code, outcome.out.count("\n")) == (0, 1)
+
+
+def test_the_node_itself_with_the_flags_of_its_kubelet(node: Node, root: Path) -> None:
+    outcome = node.ebbtide("kubelet", "check", "--root", str(root), "-o", "json")
+
+    conforms("kubelet-check", outcome.document)
+    assert outcome.code == 1
+    assert outcome.document["machine"] is True
+    assert outcome.document["requiredBytes"] == 1124 << 20
+    assert [Path(path).name for path in outcome.document["files"]] == ["config.yaml", "10-a.conf"]
+    assert [one["kubelet"] for one in outcome.document["problems"]] == [
+        (
+            'the total amount "100Mi" of type "memory" is not equal to the value "1124Mi" determined by Node '
+            "Allocatable feature"
+        )
+    ]
+
+
+def test_a_unit_that_removes_the_state_at_every_start_is_found(node: Node, root: Path) -> None:
+    unit = root / "etc/systemd/system/kubelet.service.d/remove.conf"
+    kernel_tree.write(unit, "[Service]\nExecStartPre=/usr/bin/rm -rf /var/lib/kubelet/memory_manager_state\n")
+
+    outcome = node.ebbtide("kubelet", "check", "--root", str(root))
+
+    assert f"{unit}:2: warning: removes the kubelet's state at every start" in outcome.out
+
+
+def test_drop_ins_and_flags_that_are_named(node: Node, root: Path) -> None:
+    right = root / "right"
+    kernel_tree.write(right / "10.conf", text(reservedMemory=reserved("1124Mi", "1Gi")).text)
+    config, line = str(root / "var/lib/kubelet/config.yaml"), "--kube-reserved=memory=2Gi"
+
+    outcome = node.ebbtide("kubelet", "check", "--config", config, "--config-dir", str(right), "--flags", line)
+
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_nodes_and_their_huge_pages_are_looked_at(node: Node, root: Path) -> None:
+    config = root / "c.yaml"
+    config.write_text(text(**static("32Gi", kubeReserved={"memory": "32668Mi"})).text)
+
+    outcome = node.ebbtide("kubelet", "check", "--root", str(root), "--config", str(config))
+
+    assert "NUMA node 0 has only 31Gi that is no huge pages, and is to reserve 32Gi" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--config", "/nonexistent"), 1, "ebbtide: /nonexistent: no such file\n"),
+        (
+            ("--flags", "'open"),
+            64,
+            "ebbtide: --flags: No closing quotation\nhint: write it as in a shell, in one text\n",
+        ),
+        (("--for-version", "newest"), 64, "ebbtide: --for-version: newest is no version of Kubernetes\n"),
+        (("--config-dir", "a", "--config-dir", "b"), 64, "ebbtide: --config-dir: a kubelet has only one\n"),
+    ],
+)
+def test_what_cannot_be_done_is_told(node: Node, words: tuple[str, ...], code: int, said: str) -> None:
+    outcome = node.ebbtide("kubelet", "check", *words)
+
+    assert (outcome.code, outcome.err.startswith(said)) == (code, True)
