@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 NOUNS = {
     "reconciler.agentconfig",
     "reconciler.engineconfig",
+    "reconciler.kubeletconfig",
     "reconciler.model",
     "reconciler.actions",
     "reconciler.report",
@@ -34,6 +35,7 @@ PURE = {
     "reconciler.declarations",
     "reconciler.desired",
     "reconciler.documents",
+    "reconciler.kubelet.compute",
     "reconciler.kubelet.configuration",
     "reconciler.kubelet.durations",
     "reconciler.kubelet.eviction",
@@ -44,6 +46,7 @@ PURE = {
     "reconciler.kubelet.quantity",
     "reconciler.kubelet.reservations",
     "reconciler.kubelet.rules",
+    "reconciler.kubelet.section",
     "reconciler.kubelet.settings",
     "reconciler.ledger",
     "reconciler.inventory",

@@ -2,19 +2,19 @@
 
 import argparse
 
-from reconciler.cli import kubelet_check
+from reconciler.cli import kubelet_check, kubelet_render
 from reconciler.cli.failure import Exit, Failure
 
-DEEDS = {"check": kubelet_check.run}
+DEEDS = {"check": kubelet_check.run, "render": kubelet_render.run}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("deed", choices=tuple(DEEDS), help="check: whether a kubelet would start with this configuration")
-    add("--config", metavar="FILE", help="of check: the main file; without it that of this node, with its own machine")
-    add("--flags", metavar="TEXT", help='of check: the command line, such as "--kube-reserved=memory=1Gi"')
+    add("deed", choices=tuple(DEEDS), help="check: would a kubelet start; render: the drop-in of the class files")
+    add("--config", metavar="FILE", help="the kubelet's main file; without it that of this node")
+    add("--flags", metavar="TEXT", help='the kubelet\'s command line, such as "--kube-reserved=memory=1Gi"')
     add("--here", action="store_true", help="of check: hold files that are named against this machine, too")
-    add("--for-version", metavar="1.N", type=version, help="of check: which kubelet will read it (the newest)")
+    add("--for-version", metavar="1.N", type=version, help="which kubelet will read it (the newest)")
     parser.epilog = "For check --config-dir is the kubelet's own drop-in directory."
 
 

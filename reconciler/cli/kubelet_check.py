@@ -1,7 +1,7 @@
 """`ebbtide kubelet check`: would a kubelet start with this, what would it say, and what would be right."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ def look(args: argparse.Namespace, common: Options) -> Looked:
     """Files that are named are looked at alone, unless a machine is named as well."""
     named = bool(args.config or common.config_dirs or args.flags is not None)
     tree = Tree(common.root)
-    given = _flags(args, tree, named=named)
+    given = given_flags(args, tree, named=named)
     found = _sources(args, common, given, named=named)
     machine = reading.machine(tree) if not named or args.here or tree.root else None
     verdict = rules.check(found, machine)
@@ -53,7 +53,8 @@ def look(args: argparse.Namespace, common: Options) -> Looked:
     return Looked(sources=found, machine=machine, verdict=verdict)
 
 
-def _flags(args: argparse.Namespace, tree: Tree, *, named: bool) -> Flags:
+def given_flags(args: argparse.Namespace, tree: Tree, *, named: bool) -> Flags:
+    """Those that are named, or of the kubelet that runs."""
     if args.flags is None:
         return Flags() if named else reading.running_flags(tree) or Flags()
     try:
@@ -91,14 +92,24 @@ def _removing(common: Options) -> Iterator[Finding]:
 
 def lines(looked: Looked, common: Options) -> list[str]:
     page = render.page(color=common.color, legend=common.legend)
-    result: list[str] = []
-    for finding in looked.verdict.findings:
-        told = render.problems(page, [finding.problem])
-        kubelet = [f"    kubelet: {finding.kubelet}"] if finding.kubelet else []
-        result.extend([told[0], *kubelet, *told[1:]])
+    result = told(page, looked.verdict.findings)
     if page.legend:
         result.append(_summary(looked))
     return result
+
+
+def told(page: render.Page, findings: Iterable[Finding]) -> list[str]:
+    """Problems, with the kubelet's words between what is wrong and what to do."""
+    result: list[str] = []
+    for finding in findings:
+        first, *rest = render.problems(page, [finding.problem])
+        kubelet = [f"    kubelet: {finding.kubelet}"] if finding.kubelet else []
+        result.extend([first, *kubelet, *rest])
+    return result
+
+
+def problem_documents(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [{**asdict(one.problem), "kubelet": one.kubelet} for one in findings]
 
 
 def _summary(looked: Looked) -> str:
@@ -117,5 +128,5 @@ def document(looked: Looked) -> dict[str, Any]:
         "files": [text.path for text in (looked.sources.main, *(looked.sources.dropins or ())) if text],
         "machine": looked.machine is not None,
         "requiredBytes": None if required.total is None else required.total.value,
-        "problems": [{**asdict(one.problem), "kubelet": one.kubelet} for one in looked.verdict.findings],
+        "problems": problem_documents(looked.verdict.findings),
     }

@@ -140,3 +140,49 @@ def test_what_cannot_be_done_is_told(node: Node, words: tuple[str, ...], code: i
     outcome = node.ebbtide("kubelet", "check", *words)
 
     assert (outcome.code, outcome.err.startswith(said)) == (code, True)
+
+
+# -- render -----------------------------------------------------------------------------------------------------------
+
+
+WANTED = "kubelet:\n  memoryManager: {policy: Static, reserve: {split: even}}\n  systemReserved: {memory: 3Gi}\n"
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """A folder of class files."""
+    kernel_tree.write(tmp_path / "classes" / "kubelet.yaml", WANTED)
+    return tmp_path / "classes"
+
+
+def test_the_drop_in_is_computed_for_this_machine_and_checks(node: Node, root: Path, classes: Path) -> None:
+    words = ("--root", str(root), "--config-dir", str(classes))
+    outcome = node.ebbtide("kubelet", "render", *words)
+    told = node.ebbtide("kubelet", "render", *words, "-o", "json").document
+    kernel_tree.write(root / "etc/kubelet.d/90-ebbtide.conf", outcome.out)
+
+    again = node.ebbtide("kubelet", "check", "--root", str(root))
+
+    conforms("kubelet-render", told)
+    assert (outcome.code, outcome.err, told["text"]) == (0, "", outcome.out)
+    assert told["path"] == str(root / "etc/kubelet.d/90-ebbtide.conf")
+    assert [one["reservedBytes"] for one in told["nodes"]] == [2098 << 20, 2098 << 20]
+    assert again.code == 0
+
+
+def test_what_no_kubelet_would_start_with_is_not_printed(node: Node, root: Path, classes: Path) -> None:
+    kernel_tree.write(root / "etc/kubelet.d/95-late.conf", text(reservedMemory=reserved("1Gi")).text)
+
+    outcome = node.ebbtide("kubelet", "render", "--root", str(root), "--config-dir", str(classes))
+
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "95-late.conf" in outcome.err
+
+
+def test_without_a_section_there_is_nothing_to_render(node: Node, root: Path) -> None:
+    outcome = node.ebbtide("kubelet", "render", "--root", str(root), "--config-dir", "/nonexistent")
+
+    assert (outcome.code, outcome.err.splitlines()[0]) == (
+        1,
+        "ebbtide: kubelet: no class file says what its configuration should be",
+    )
