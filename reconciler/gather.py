@@ -12,6 +12,7 @@ from reconciler.actions import Known
 from reconciler.agentconfig import AgentTask, Kept, Override
 from reconciler.baseline import Baseline
 from reconciler.engine.kdamond_record import Record
+from reconciler.kubelet import reading as kubelet_files
 from reconciler.model import ClassTable, Desired, EngineTask, Features, Observed, Problem, Workload
 from sysfs import boot, cgroup, probe
 from sysfs.tree import Tree
@@ -66,7 +67,10 @@ def look(
         own_cgroup=own,
         uncertain=bool(loaded.failed - loaded.files.keys()),
         overrides=overrides,
-        kept=never_managed(places.tree, features.cgroup_mount, own),
+        kept=(
+            *never_managed(places.tree, features.cgroup_mount, own),
+            *kubelet_files.pinned(places.tree, features.cgroup_mount),
+        ),
     )
     return Look(
         table=loaded.table,

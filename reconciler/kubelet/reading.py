@@ -1,23 +1,27 @@
 """What a kubelet reads when it starts, read for it: configuration files, drop-ins, its command line, the machine."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from reconciler.kubelet import configuration, flags
+from reconciler.agentconfig import Kept
+from reconciler.kubelet import configuration, flags, remembered
 from reconciler.kubelet.configuration import Sources, Text
 from reconciler.kubelet.flags import Flags
 from reconciler.kubelet.machine import Machine, MemoryNode
 from reconciler.kubelet.quantity import of_bytes
-from sysfs import meminfo, numa, process
+from sysfs import cgroup, meminfo, numa, process
 from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
 CONFIG = "/var/lib/kubelet/config.yaml"
 ROOT_DIR = "/var/lib/kubelet"
 _UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-_STATE_FILES = ("memory_manager_state", "cpu_manager_state")
+MEMORY_STATE, CPU_STATE = "memory_manager_state", "cpu_manager_state"
+_STATE_FILES = (MEMORY_STATE, CPU_STATE)
+_UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MOST_BYTES = 4 << 20
 
 
@@ -81,6 +85,50 @@ def _cpus(tree: Tree) -> frozenset[int]:
         return numa.parse_list(tree.read("/sys/devices/system/cpu/online"))
     except Gone:
         return frozenset()
+
+
+def state(tree: Tree, name: str, root_dir: str = ROOT_DIR) -> str | None:
+    """The text of a state file; None if there is none."""
+    try:
+        return tree.read(f"{root_dir}/{name}")
+    except Gone:
+        return None
+
+
+def pinned(tree: Tree, mount: str) -> tuple[Kept, ...]:
+    """Pods whose memory the Memory Manager has bound to NUMA nodes: their latency is why somebody asked for that.
+
+    The state file knows containers by name only, so a pod's whole cgroup is left alone. A file that cannot be read
+    keeps nobody: the kubelet will not start with it either.
+    """
+    text = None
+    with suppress(KernelError):
+        text = state(tree, MEMORY_STATE)
+    if text is None:
+        return ()
+    try:
+        found = remembered.pinned(remembered.memory(text, verify=False).blocks)
+    except ValueError:
+        return ()
+    return tuple(
+        Kept(cgroup=path, reason=f"the kubelet pinned its memory to NUMA nodes {','.join(map(str, nodes))}")
+        for uid, nodes in found.items()
+        for path in _pod_cgroups(tree, mount, uid)
+    )
+
+
+def _pod_cgroups(tree: Tree, mount: str, uid: str) -> tuple[str, ...]:
+    """Of a Guaranteed pod, with either cgroup driver, in the usual root and below that of a kubelet in a container."""
+    if not mount or not _UID.fullmatch(uid):
+        return ()
+    slices = uid.replace("-", "_")
+    globs = (
+        f"/kubepods/pod{uid}",
+        f"/kubelet/kubepods/pod{uid}",
+        f"/kubepods.slice/kubepods-pod{slices}.slice",
+        f"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{slices}.slice",
+    )
+    return tuple(path for glob in globs for path in cgroup.expand(tree, mount, glob))
 
 
 def removing_units(root: str) -> Iterator[tuple[str, int]]:

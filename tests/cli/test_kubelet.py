@@ -1,9 +1,11 @@
 """`ebbtide kubelet`: what people and programs are told."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from reconciler.kubelet import fingerprint
 from tests.cli import kernel_tree
 from tests.cli.node import Node, conforms
 from tests.kubelet.texts import reserved, static, text
@@ -185,4 +187,98 @@ def test_without_a_section_there_is_nothing_to_render(node: Node, root: Path) ->
     assert (outcome.code, outcome.err.splitlines()[0]) == (
         1,
         "ebbtide: kubelet: no class file says what its configuration should be",
+    )
+
+
+# -- show ------------------------------------------------------------------------------------------------------------
+
+
+MIB = 1 << 20
+
+
+def table(total: int, reserved: int, taken: int = 0, huge: int = 0) -> dict[str, int]:
+    left = total - reserved - huge
+    return {
+        "total": total,
+        "systemReserved": reserved,
+        "allocatable": left,
+        "reserved": taken,
+        "free": left - taken,
+    }
+
+
+@pytest.fixture
+def remembering(root: Path) -> Path:
+    """Its kubelet has pinned a container, and was told to reserve 562 MiB on each node."""
+    for number in (0, 1):
+        pages = root / f"sys/devices/system/node/node{number}/hugepages/hugepages-2048kB/nr_hugepages"
+        kernel_tree.write(pages, "512\n")
+    huge, total = 1024 * MIB, 32 << 30
+    nodes = {
+        str(number): {
+            "numberOfAssignments": int(taken > 0),
+            "memoryMap": {"memory": table(total, 562 * MIB, taken, huge), "hugepages-2Mi": table(huge, 0)},
+            "cells": [number],
+        }
+        for number, taken in ((0, 0), (1, 4096 * MIB))
+    }
+    block = {"numaAffinity": [1], "type": "memory", "size": 4096 * MIB}
+    state = {"policyName": "Static", "machineState": nodes, "entries": {"uid-1": {"db": [block]}}}
+    (checksum, _) = fingerprint.memory({**state, "podEntries": {}})
+    kernel_tree.write(root / "var/lib/kubelet/memory_manager_state", json.dumps({**state, "checksum": checksum}))
+    kernel_tree.write(root / "var/lib/kubelet/cpu_manager_state", '{"policyName":"none","defaultCpuSet":""}')
+    kernel_tree.write(root / "etc/kubelet.d/90.conf", text(reservedMemory=reserved("562Mi", "562Mi")).text)
+    return root
+
+
+def test_what_is_pinned_is_shown(node: Node, remembering: Path) -> None:
+    outcome = node.ebbtide("kubelet", "show", "--root", str(remembering))
+
+    assert (outcome.code, outcome.out) == (
+        0,
+        """\
+memory manager: Static
+NODE  TYPE           TOTAL  SYSTEM  ASSIGNED     FREE
+   0  hugepages-2Mi    1Gi       0         0      1Gi
+   0  memory          32Gi   562Mi         0  31182Mi
+   1  hugepages-2Mi    1Gi       0         0      1Gi
+   1  memory          32Gi   562Mi       4Gi  27086Mi
+POD    CONTAINER  NODES  TYPE    SIZE
+uid-1  db             1  memory   4Gi
+CPU manager: none
+""",
+    )
+
+
+def test_a_file_that_would_be_refused_is_told_of(node: Node, remembering: Path) -> None:
+    kernel_tree.write(remembering / "etc/kubelet.d/95.conf", text(reservedMemory=reserved("1124Mi")).text)
+
+    outcome = node.ebbtide("kubelet", "show", "--root", str(remembering))
+    told = node.ebbtide("kubelet", "show", "--root", str(remembering), "-o", "json").document
+
+    conforms("kubelet-show", told)
+    path = remembering / "var/lib/kubelet/memory_manager_state"
+    first = "NUMA node 0: memory reserved for the system was 562Mi, and is 1124Mi now"
+    assert f"{path}: a kubelet would refuse it: {first}" in outcome.out
+    assert (outcome.code, told["refused"][0]["reason"]) == (1, first)
+    assert told["memory"]["pinned"] == [
+        {"pod": "uid-1", "container": "db", "nodes": [1], "type": "memory", "bytes": 4096 * MIB}
+    ]
+
+
+def test_a_truncated_file_is_told_of(node: Node, remembering: Path) -> None:
+    kernel_tree.write(remembering / "var/lib/kubelet/memory_manager_state", '{"policyName":"Sta')
+
+    outcome = node.ebbtide("kubelet", "show", "--root", str(remembering))
+
+    assert outcome.code == 1
+    assert "a kubelet would refuse it: cannot be read" in outcome.out
+
+
+def test_without_state_files_there_is_nothing_to_show(node: Node, root: Path) -> None:
+    outcome = node.ebbtide("kubelet", "show", "--root", str(root))
+
+    assert (outcome.code, outcome.err.splitlines()[0]) == (
+        1,
+        f"ebbtide: {root}/var/lib/kubelet: has no state file of a kubelet",
     )
