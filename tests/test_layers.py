@@ -51,6 +51,7 @@ PURE = {
     "reconciler.kubelet.rules",
     "reconciler.kubelet.section",
     "reconciler.kubelet.settings",
+    "reconciler.kubelet.steps",
     "reconciler.ledger",
     "reconciler.inventory",
     "reconciler.katafile",

@@ -2,19 +2,23 @@
 
 import argparse
 
-from reconciler.cli import kubelet_check, kubelet_render, kubelet_show
+from reconciler.cli import kubelet_check, kubelet_plan, kubelet_render, kubelet_show
 from reconciler.cli.failure import Exit, Failure
 
-DEEDS = {"check": kubelet_check.run, "render": kubelet_render.run, "show": kubelet_show.run}
+DEEDS = {
+    "check": kubelet_check.run,
+    "render": kubelet_render.run,
+    "plan": kubelet_plan.run,
+    "show": kubelet_show.run,
+}
+
+
+HELP = "check: would a kubelet start; render: the drop-in of the class files; plan: what to do; show: what is pinned"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "deed",
-        choices=tuple(DEEDS),
-        help="check: would a kubelet start; render: the drop-in of the class files; show: pinned memory",
-    )
+    add("deed", choices=tuple(DEEDS), help=HELP)
     add("--config", metavar="FILE", help="the kubelet's main file; without it that of this node")
     add("--flags", metavar="TEXT", help='the kubelet\'s command line, such as "--kube-reserved=memory=1Gi"')
     add("--here", action="store_true", help="of check: hold files that are named against this machine, too")

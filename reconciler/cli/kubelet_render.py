@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,13 +13,30 @@ from reconciler.cli.options import Options
 from reconciler.kubelet import compute, configuration, reading
 from reconciler.kubelet.compute import Rendered
 from reconciler.kubelet.configuration import Sources, Text
+from reconciler.kubelet.findings import Finding
 from reconciler.kubelet.machine import Machine
 from reconciler.kubeletconfig import KubeletConfig
+from reconciler.model import Problem, Severity
 from sysfs.tree import Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    rendered: Rendered
+    path: str  # where it belongs
+    machine: Machine
+    root_dir: str  # where the kubelet has its state
 
 
 def run(args: argparse.Namespace) -> int:
     common = options.of(args)
+    computed = compute_for(args, common)
+    show(computed.rendered, common, computed.path)
+    return Exit.FINE if computed.rendered.text else Exit.FOUND
+
+
+def compute_for(args: argparse.Namespace, common: Options) -> Computed:
+    """The drop-in for this node's kubelet, or for the files that are named."""
     tree = Tree(common.root)
     flags = kubelet_check.given_flags(args, tree, named=bool(args.config))
     inside = common.root.rstrip("/")
@@ -31,9 +49,17 @@ def run(args: argparse.Namespace) -> int:
         version=args.for_version or configuration.LATEST,
     )
     path = str(PurePosixPath(directory) / compute.NAME)
-    rendered = compute.render(_wanted(common), sources, _machine(tree), path)
-    show(rendered, common, path)
-    return Exit.FINE if rendered.text else Exit.FOUND
+    machine = _machine(tree)
+    rendered = compute.render(_wanted(common), sources, machine, path)
+    if not directory:
+        rendered = replace(rendered, findings=(*rendered.findings, _nowhere()))
+    return Computed(rendered=rendered, path=path, machine=machine, root_dir=flags.root_dir or reading.ROOT_DIR)
+
+
+def _nowhere() -> Finding:
+    said = "this kubelet has no drop-in directory that we know of, so it would not read the file"
+    hint = "start it with --config-dir, name the directory in --flags, or put the keys into its main file"
+    return Finding(problem=Problem(where=compute.NAME, message=said, hint=hint, severity=Severity.WARNING))
 
 
 def _wanted(common: Options) -> KubeletConfig:

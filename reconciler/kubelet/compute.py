@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from reconciler.kubelet import configuration, judging, quantity, rules
-from reconciler.kubelet.configuration import Sources, Text
+from reconciler.kubelet.configuration import Effective, Sources, Text
 from reconciler.kubelet.findings import Finding
 from reconciler.kubelet.machine import Machine, MemoryNode
 from reconciler.kubelet.rules import Verdict
@@ -30,6 +30,7 @@ class Rendered:
     text: str = ""
     shares: Mapping[int, int] | None = None
     findings: tuple[Finding, ...] = ()
+    effective: Effective | None = None  # what would hold with it
 
 
 def render(wanted: KubeletConfig, sources: Sources, machine: Machine, path: str = NAME) -> Rendered:
@@ -107,4 +108,9 @@ def _with(sources: Sources, path: str, keys: Mapping[str, Any]) -> Sources:
 
 
 def _judged(text: str, verdict: Verdict, shares: Mapping[int, int] | None) -> Rendered:
-    return Rendered(text=text if verdict.starts else "", shares=shares, findings=verdict.findings)
+    return Rendered(
+        text=text if verdict.starts else "",
+        shares=shares,
+        findings=verdict.findings,
+        effective=verdict.effective,
+    )

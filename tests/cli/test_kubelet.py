@@ -8,6 +8,7 @@ import pytest
 from reconciler.kubelet import fingerprint
 from tests.cli import kernel_tree
 from tests.cli.node import Node, conforms
+from tests.kubelet.test_remembered import NONE_MEMORY
 from tests.kubelet.texts import reserved, static, text
 
 SEED = """\
@@ -188,6 +189,41 @@ def test_without_a_section_there_is_nothing_to_render(node: Node, root: Path) ->
         1,
         "ebbtide: kubelet: no class file says what its configuration should be",
     )
+
+
+# -- plan ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_has_to_be_done_is_listed_until_it_is_done(node: Node, root: Path, classes: Path) -> None:
+    words = ("--root", str(root), "--config-dir", str(classes))
+    kernel_tree.write(root / "var/lib/kubelet/memory_manager_state", NONE_MEMORY)
+    planned = node.ebbtide("kubelet", "plan", *words)
+    told = node.ebbtide("kubelet", "plan", *words, "-o", "json").document
+    kernel_tree.write(root / "etc/kubelet.d/90-ebbtide.conf", node.ebbtide("kubelet", "render", *words).out)
+    (root / "var/lib/kubelet/memory_manager_state").unlink()
+
+    done = node.ebbtide("kubelet", "plan", *words)
+
+    conforms("kubelet-plan", told)
+    assert (planned.code, [one["deed"] for one in told["steps"]]) == (2, ["write", "stop", "move away", "start"])
+    assert "the policy was None, and is Static now" in planned.out
+    assert (done.code, done.out, done.err) == (0, "nothing to do\n", "")
+
+
+def test_nothing_is_planned_for_what_no_kubelet_would_start_with(node: Node, root: Path, classes: Path) -> None:
+    kernel_tree.write(root / "etc/kubelet.d/95-late.conf", text(reservedMemory=reserved("1Gi")).text)
+
+    outcome = node.ebbtide("kubelet", "plan", "--root", str(root), "--config-dir", str(classes))
+
+    assert (outcome.code, outcome.out) == (1, "")
+
+
+def test_a_kubelet_without_a_directory_for_drop_ins_is_told_of(node: Node, root: Path, classes: Path) -> None:
+    words = ("--root", str(root), "--config-dir", str(classes), "--flags=--config=/var/lib/kubelet/config.yaml")
+
+    outcome = node.ebbtide("kubelet", "render", *words)
+
+    assert "this kubelet has no drop-in directory that we know of" in outcome.err
 
 
 # -- show ------------------------------------------------------------------------------------------------------------
