@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from reconciler.cli import kubelet_check, kubelet_render, options, render
-from reconciler.cli.failure import Exit
+from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.kubelet_render import Computed
 from reconciler.cli.options import Options
 from reconciler.cli.render import Column
@@ -20,6 +20,9 @@ _COLUMNS = (Column(title="STEP"), Column(title="WHAT", shrinks=True), Column(tit
 def run(args: argparse.Namespace) -> int:
     common = options.of(args)
     computed = kubelet_render.compute_for(args, common)
+    if "/" not in computed.path:
+        hint = "start it with --config-dir, or name the directory in --flags; `render` has the keys for its main file"
+        raise Failure("kubelet", "it has no drop-in directory that we know of", hint=hint)
     found = _steps(computed, common)
     if common.json:
         problems = kubelet_check.problem_documents(computed.rendered.findings)

@@ -221,9 +221,12 @@ def test_nothing_is_planned_for_what_no_kubelet_would_start_with(node: Node, roo
 def test_a_kubelet_without_a_directory_for_drop_ins_is_told_of(node: Node, root: Path, classes: Path) -> None:
     words = ("--root", str(root), "--config-dir", str(classes), "--flags=--config=/var/lib/kubelet/config.yaml")
 
-    outcome = node.ebbtide("kubelet", "render", *words)
+    rendered = node.ebbtide("kubelet", "render", *words)
+    planned = node.ebbtide("kubelet", "plan", *words)
 
-    assert "this kubelet has no drop-in directory that we know of" in outcome.err
+    assert "this kubelet has no drop-in directory that we know of" in rendered.err
+    assert (planned.code, planned.out) == (1, "")
+    assert planned.err.startswith("ebbtide: kubelet: it has no drop-in directory that we know of\n")
 
 
 # -- show ------------------------------------------------------------------------------------------------------------
