@@ -322,8 +322,9 @@ def _agent_now(desired: Desired, running: AgentTask, known: Known) -> tuple[Agen
         off = AgentTask(observe=(desired.agent or running).observe)
         return off, "released by an administrator: `ebbtide resume` takes it back"
     if desired.agent is None:
-        why = "a class file is unreadable, and its sections may be in it"
-        return agentwanted.without(desired, running, known.released), why
+        # What it must leave alone may be in that file, too: new pods of a class with `reclaim: never`, for example.
+        why = "a class file is unreadable, and may say whom to leave alone: meanwhile it only decides and counts"
+        return agentwanted.without(desired, replace(running, observe=True), known.released), why
     return agentwanted.without(desired, desired.agent, known.released), ""
 
 
