@@ -21,6 +21,7 @@ def workload(pod: api.PodSandbox, container: api.Container, boot_id: str) -> Wor
         container=container.name,
         pod_uid=pod.uid,
         sandbox=container.pod_sandbox_id or pod.id,
+        runtime_handler=classification.shortened(pod.runtime_handler),
         cgroups_path=container.linux.cgroups_path,
         state=WorkloadState.PENDING,
         annotations=classification.vocabulary(pod.annotations, container.name),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.agentconfig import AgentTask
 from reconciler.model import EngineTask, Knob
 
 
@@ -67,7 +68,15 @@ class StopEngine:
     reason: str
 
 
-Action = SaveOriginal | WriteKnob | RestoreKnob | ForgetOriginal | StartEngine | StopEngine
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAgent:
+    """The agent does this from now on, and nothing else."""
+
+    task: AgentTask
+    workload: str = ""  # it is the node's
+
+
+Action = SaveOriginal | WriteKnob | RestoreKnob | ForgetOriginal | StartEngine | StopEngine | SetAgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +84,7 @@ class Hold:
     """Something that we chose not to do, and why."""
 
     workload: str
-    what: str  # knob, "engine", or "" for all of it
+    what: str  # knob, "engine", "agent", or "" for all of it
     reason: str
     until: float | None = None  # monotonic seconds; None = until the input changes
 

@@ -5,10 +5,8 @@ A shell is started for one thing only: what a person has typed behind a pipe at 
 
 import errno
 import os
-import select
 import selectors
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -93,13 +91,14 @@ def python(arguments: Sequence[str], log: Path) -> Child:
     return Child(process=process, log=log)
 
 
-# -- commands of an administrator, kept (reconciler/errand.py) ---------------------------------------------------------
+# -- programs of an administrator, kept (reconciler/errand.py, forecasters) --------------------------------------------
 
 _OURS_ALONE = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}
 
 # Stands between us and the command: when the command ends, or when we do (then our end of the lifeline closes, however
 # we die), it kills all that the command has left, and what had left its process group has become its own child
-# (PR_SET_CHILD_SUBREAPER, 36). PR_SET_PDEATHSIG (1) ends the command if the keeper itself is killed.
+# (PR_SET_CHILD_SUBREAPER, 36). PR_SET_PDEATHSIG (1) ends the command if the keeper itself is killed. SIGTERM is passed
+# on to the command's group; the pipes are the command's alone, or nobody would see when it closes them.
 _KEEPER = """
 import ctypes, os, select, signal, sys, time
 lifeline, command, libc = int(sys.argv[1]), sys.argv[2:], ctypes.CDLL(None)
@@ -109,13 +108,31 @@ child = os.fork()
 if child == 0:
     os.setsid()
     libc.prctl(1, 9, 0, 0, 0)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and the ignoring would be inherited
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and the ignoring would be inherited
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\\n".encode(errors="replace"))
         os._exit(127)
+
+def pass_on(number, frame):
+    try:
+        os.killpg(child, number)
+    except OSError:  # it has not its own group yet, or nobody is left
+        pass
+
+def reap(number, frame):
+    try:
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid != child:
+            os.waitpid(found.si_pid, 0)
+    except ChildProcessError:
+        pass
+
+signal.signal(signal.SIGTERM, pass_on)
+signal.signal(signal.SIGCHLD, reap)
 os.close(0)
+os.close(1)
 ended = os.pidfd_open(child)
 status = 128 + 9
 if ended in select.select([ended, lifeline], [], [])[0]:
@@ -143,6 +160,12 @@ while True:
     time.sleep(0.01)
 os._exit(status)
 """
+_KEEPING = (sys.executable, "-I", "-S", "-c", _KEEPER)
+_PATIENCE_S = 5.0  # for processes that were killed
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if key not in _OURS_ALONE}
 
 
 def kept(words: Sequence[str], lifeline: int, more: Mapping[str, str], *, fed: bool) -> subprocess.Popen[bytes]:
@@ -151,13 +174,13 @@ def kept(words: Sequence[str], lifeline: int, more: Mapping[str, str], *, fed: b
     `more` is added to its environment.
     """
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _KEEPER, str(lifeline), *words],
+        [*_KEEPING, str(lifeline), *words],
         stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         pass_fds=(lifeline,),
         cwd="/",
-        env={**{key: value for key, value in os.environ.items() if key not in _OURS_ALONE}, **more},
+        env={**_environment(), **more},
         start_new_session=True,
     )
 
@@ -181,12 +204,16 @@ class Silent(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
-    """A running child that is asked on its standard input and answers on its standard output."""
+    """A running child that is asked on its standard input and answers on its standard output.
+
+    `process` is its keeper, which ends when the child does. `end` or `kill` must be called, once.
+    """
 
     process: subprocess.Popen[bytes]
+    lifeline: int
 
     def ended(self) -> bool:
-        """Whether it has exited. It is not reaped here, so its number stays its own, and its group's, until `kill`."""
+        """Whether it has exited, and what it has started with it. It is reaped by `kill`."""
         if self.process.returncode is not None:
             return True
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -221,28 +248,16 @@ class Answering:
     def end(self, patience: float = 1.0) -> None:
         """End of input and SIGTERM, then SIGKILL, to it and to what it has started."""
         self._to.close()
-        if self.process.returncode is None:
-            self._signal(signal.SIGTERM)
-            self._await(patience)
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience)
         self.kill()
 
     def kill(self) -> None:
-        if self.process.returncode is None:
-            self._signal(signal.SIGKILL)
-            self.process.wait()
+        os.close(self.lifeline)
+        end_of(self.process, _PATIENCE_S)
         self._to.close()
         self._from.close()
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
-    def _await(self, patience: float) -> None:
-        descriptor = os.pidfd_open(self.process.pid)
-        try:
-            select.select([descriptor], [], [], patience)
-        finally:
-            os.close(descriptor)
 
     def _read(self) -> bytes:
         if data := os.read(self._from.fileno(), _CHUNK):
@@ -274,16 +289,72 @@ def answering(command: Sequence[str], errors: int = subprocess.DEVNULL) -> Answe
     program = shutil.which(name)
     if program is None:
         raise FileNotFoundError(errno.ENOENT, "there is no such program, or it may not be run", name)
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), os.path.abspath(program), *command[1:]],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        bufsize=0,
-        start_new_session=True,  # a group of its own, so that all of it can be ended
-    )
-    child = Answering(process=process)
+    theirs, ours = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [*_KEEPING, str(theirs), os.path.abspath(program), *command[1:]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            bufsize=0,
+            pass_fds=(theirs,),
+            env=_environment(),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+    child = Answering(process=process, lifeline=ours)
     for pipe in (process.stdin, process.stdout):
         assert pipe is not None
         os.set_blocking(pipe.fileno(), False)
     return child
+
+
+# -- one write that may take minutes inside the kernel (reconciler/agent/compact_run.py) -------------------------------
+
+# SIGKILL is what ends such a write, also when we are gone: what another signal would do depends on its handlers.
+_WRITER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the parent has ended")
+try:
+    os.write(os.open(sys.argv[2], os.O_WRONLY), sys.argv[3].encode())
+except OSError as error:
+    sys.exit(64 + error.errno)
+"""
+_REFUSED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """A child that is itself the writer: killing it ends the write."""
+
+    process: subprocess.Popen[bytes]
+
+    def ended(self) -> int | None:
+        """None while it writes; then 0, the errno of the kernel's refusal, or below 0 if it did not get to its end."""
+        status = self.process.poll()
+        if status is None or status <= 0:
+            return status
+        return status - _REFUSED if status > _REFUSED else -status
+
+    def kill(self) -> None:
+        """It ends as soon as the kernel notices: look at `ended`."""
+        self.process.kill()
+
+
+def writing(path: str, text: str) -> Writing:
+    """Start one write to a file that is there; the child ends when the calling thread does, however it ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _WRITER, str(os.getpid()), path, text],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
+    return Writing(process=process)

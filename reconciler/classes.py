@@ -9,17 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler import declarations
+from reconciler import agentreading, declarations
 from reconciler.checking import did_you_mean
-from reconciler.declarations import ClassText, Given, ParsedFile
+from reconciler.declarations import ClassText, ParsedFile
 from reconciler.engineconfig import RoutineConfig
 from reconciler.memtierd.config import USUAL_PAGE
 from reconciler.model import (
     BrakeLimits,
     ClassTable,
     EngineSettings,
+    Given,
     Knob,
     MemoryClass,
+    MetricsSettings,
     Mode,
     NriSettings,
     Origin,
@@ -38,6 +40,7 @@ _FIELDS = {
     "onstop": "on_stop",
     "onmissingtracker": "on_missing_tracker",
     "mode": "mode",
+    "memagent": "memagent",
 }
 
 
@@ -99,6 +102,7 @@ def _merge(files: Iterable[ParsedFile]) -> ClassTable:
     found: dict[str, dict[str, Given]] = {}
     workloads: dict[str, StaticWorkload] = {}
     settings: dict[str, Given] = {}
+    agent: dict[str, Given] = {}
     paths: list[str] = []
     routines: list[RoutineConfig] = []
     for file in files:
@@ -107,6 +111,7 @@ def _merge(files: Iterable[ParsedFile]) -> ClassTable:
         workloads.update(file.workloads)
         routines.extend(given.value for given in file.routines)
         settings.update(file.settings)
+        agent.update(file.agent)
         paths.append(file.path)
     values = {key: given.value for key, given in settings.items()}
     return ClassTable(
@@ -117,6 +122,8 @@ def _merge(files: Iterable[ParsedFile]) -> ClassTable:
         engine=EngineSettings(
             **_present(values, {"engine.cpupercent": "cpu_percent"}), brakes=BrakeLimits(**_present(values, _BRAKES))
         ),
+        metrics=MetricsSettings(**_present(values, _METRICS)),
+        **agentreading.sections(agent),
         mode=values.get("mode", Mode.ACT),
         files=tuple(paths),
     )
@@ -127,6 +134,11 @@ _NRI = {
     "nri.adjust": "adjust",
     "nri.allowannotations": "allow_annotations",
     "unifiedannotations": "unified_annotations",
+}
+_METRICS = {
+    "metrics.workloads": "workloads",
+    "metrics.mostworkloads": "most_workloads",
+    "metrics.textfile": "textfile",
 }
 _BRAKES = {
     "engine.brakes.pressurepercent": "pressure_percent",
@@ -141,10 +153,13 @@ def _present(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
 
 def _class(name: str, keys: Mapping[str, Given]) -> MemoryClass:
     values = {key: given.value for key, given in keys.items()}
+    reclaim = values.get("reclaim")
     return MemoryClass(
         name=name,
         settings=tuple(values[knob] for knob in Knob if knob in values),
         origins={key: given.origin for key, given in keys.items()},
+        reclaim=None if reclaim == "never" else reclaim,
+        reclaim_never=reclaim == "never",
         **_present(values, _FIELDS),
     )
 

@@ -11,10 +11,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from reconciler import backoff, classes, gather, lastgood, plan, rendered, state, status, transitions
+from reconciler import (
+    backoff,
+    chronicle,
+    classes,
+    gather,
+    lastgood,
+    plan,
+    rendered,
+    state,
+    status,
+    transitions,
+    versions,
+)
 from reconciler.actions import Known, Outcome, Plan, Result, Retry, WriteKnob
+from reconciler.agent import agent
+from reconciler.agentconfig import Override
 from reconciler.baseline import Baseline
+from reconciler.control.feed import Feed
 from reconciler.engine import kdamond_folders
+from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.console import Asked, Console
 from reconciler.engine.engine import Engine
 from reconciler.engine.kdamond_record import Record
@@ -24,8 +40,8 @@ from reconciler.execute import Executor
 from reconciler.gather import Look, Places
 from reconciler.loop import RESYNC_SECONDS, Loop, next_look
 from reconciler.memtierd.answering import Answering, ForNode
-from reconciler.memtierd.resident import Chosen, Prompts, Resident
-from reconciler.model import EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
+from reconciler.memtierd.resident import Chosen, Resident
+from reconciler.model import BrakeLimits, EngineSettings, EngineTask, Features, Mode, Problem, Severity, Workload
 from reconciler.report import Report
 from reconciler.systemd import ServiceManager, watchdog_seconds
 from reconciler.watch import Watch
@@ -56,13 +72,17 @@ class Daemon:
         self.report = Report()
         self.manager = manager or ServiceManager()
         self.rendered = rendered.Rendered(places.state_dir)
-        self.transitions = transitions.Transitions()
+        self.feed = Feed()
+        self.transitions = transitions.Transitions(self.feed.publish)
+        self.last: status.Cycle | None = None
+        self.chronicle = chronicle.Chronicle(places.state_dir, places.run_dir, versions.version(), self.features.kernel)
         watchdog = watchdog_seconds()
         self.loop = Loop(
             cycle=self.cycle,
             clock=time.monotonic,
             idle_seconds=min(RESYNC_SECONDS, watchdog / 2) if watchdog else RESYNC_SECONDS,
             alive=self.manager.alive,
+            failed=self.chronicle.metrics.failed,
             refresh=self.refresh,
         )
         self.engine = Engine(
@@ -73,6 +93,19 @@ class Daemon:
             output=self._routine_output,
             console=self._console,
             kdamonds=self.kdamonds,
+        )
+        self.brakes = BrakeLimits()
+        self.agent = agent.make(self._world())
+
+    def _world(self) -> agent.World:
+        return agent.World(
+            tree=self.places.tree,
+            mount=self.features.cgroup_mount,
+            page_size=self.features.page_size,
+            state_dir=self.places.state_dir,
+            boot_id=self.boot_id,
+            brakes=lambda: self.brakes,
+            accessed=self._accessed,
         )
 
     def _features(self) -> Features:
@@ -92,6 +125,8 @@ class Daemon:
         self.engine.update(self.features, table.engine, paused=known.paused, routines=table.routines)
         decided = plan.plan(look.desired, look.observed, known, begin)
         outcomes = self._executor().perform(decided)
+        if look.desired.agent and not known.paused:
+            self.agent.begin(observe=look.desired.agent.observe)
         self._remember(look, outcomes, begin)
         self.tasks = self.engine.running()
         self.rendered.reconcile(look.desired)
@@ -112,11 +147,15 @@ class Daemon:
         return dataclasses.replace(known, retries=dict(self.retries), stopping=stopping)
 
     def _look(self, known: Known) -> Look:
-        look = gather.look(self.places, known, remembered=self.files, features=self.features)
+        look = gather.look(
+            self.places, known, remembered=self.files, features=self.features, overrides=self.agent.overrides
+        )
         self.files = look.files
         self.workloads = {workload.id: workload for workload in look.workloads}
+        self.brakes = look.table.engine.brakes
         lastgood.store(self.places.state_dir, look.files)
-        return dataclasses.replace(look, observed=gather.with_engines(look.observed, self.engine.running()))
+        seen = gather.with_running(look.observed, self.engine.running(), self.agent.running())
+        return dataclasses.replace(look, observed=seen)
 
     def _executor(self) -> Executor:
         return Executor(
@@ -125,6 +164,7 @@ class Daemon:
             self.baseline,
             self.engine,
             self.features.page_size,
+            self.agent,
         )
 
     def _remember(self, look: Look, outcomes: tuple[Outcome, ...], now: float) -> None:
@@ -151,8 +191,10 @@ class Daemon:
             engine_report=self.engine.report,
             foreign_writes=self.foreign,
         )
+        self.last = done
         self.report = self._report(done, reason, time.monotonic() - begin)
         self.transitions.tell(self.report, outcomes)
+        self.chronicle.cycle(self.report, outcomes, look.table.metrics)
         self._publish()
 
     def _report(self, done: status.Cycle, reason: str, seconds: float) -> Report:
@@ -162,6 +204,7 @@ class Daemon:
             state=self._state(done),
             summary=status.summary(rows, len(problems)),
             pid=os.getpid(),
+            cgroup=cgroup.own_path(self.places.tree),
             boot_id=self.boot_id,
             time=_now_text(),
             started=self.started,
@@ -171,6 +214,7 @@ class Daemon:
             pending=status.pending(done),
             problems=problems,
             workloads=rows,
+            agent=self.agent.report(),
         )
 
     def _of_routines(self) -> list[Problem]:
@@ -201,10 +245,12 @@ class Daemon:
     def refresh(self) -> None:
         """Publish the engine's figures between cycles; nothing else is looked at."""
         self.report = self._with_figures()
+        self.chronicle.look(self.report)
         self._publish()
 
     def _with_figures(self) -> Report:
-        return status.with_figures(self.report, self.engine.report, self._sizes)
+        report = status.with_figures(self.report, self.engine.report, self._sizes)
+        return dataclasses.replace(report, agent=self.agent.report())
 
     def _sizes(self, path: str) -> tuple[int, int]:
         directory = self.features.cgroup_mount + path
@@ -212,15 +258,14 @@ class Daemon:
 
     def accessed(self, workload: str, limits: Sequence[float]) -> Mapping[str, Any]:
         """A workload's memory by time since last access; LookupError when nothing tracks it."""
+        return dataclasses.asdict(self._accessed(workload, limits))
+
+    def _accessed(self, workload: str, limits: Sequence[float]) -> AccessedTable:
         if workload not in self.engine.running():
             raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
-        return dataclasses.asdict(self.engine.accessed(workload, limits))
+        return self.engine.accessed(workload, limits)
 
-    def held(self) -> Mapping[str, str]:
-        """The workload that tracks each process, by process id."""
-        return {str(pid): workload for pid, workload in self.engine.held().items()}
-
-    def _resident(self, workload: str) -> Resident:
+    def resident(self, workload: str) -> Resident:
         """Who answers the prompt; LookupError for a workload that is not there."""
         if workload and all(row.id != workload for row in self.report.workloads):
             raise LookupError(f"no workload {workload} is here")
@@ -242,19 +287,28 @@ class Daemon:
         elif workload in self.workloads:
             rendered.append_output(self.places.state_dir, self.workloads[workload], text)
 
+    def change_agent(self, override: Override) -> None:
+        """Somebody sets the agent's keys at runtime: they hold at once, and until this daemon ends."""
+        self.agent.set(override)
+        self.loop.wake("agent set")
+
+    def reset_agent(self, section: str, cgroup: str) -> None:
+        """Class files alone count again, for the node ("") or a cgroup."""
+        self.agent.unset(section, cgroup)
+        self.loop.wake("agent reset")
+
     # -- life ----------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        from reconciler.control import server  # gRPC is heavy, and `--once` needs none
+    def run(self, control_group: int | None = None) -> None:
+        """`control_group`: the number of the group that may look at the control socket."""
+        from reconciler import reception, scrape  # gRPC and HTTP are heavy, and `--once` needs none
+        from reconciler.control import server
 
-        handle = server.serve(
-            str(self.places.run_dir / "control.sock"),
-            status=self.status,
-            accessed=self.accessed,
-            wake=self.loop.wake,
-            prompting=server.Prompting(held=self.held, prompt=Prompts(self._resident).answer),
-        )
-        ours = ("status.json", "control.sock", kdamond_folders.NAME)
+        answers = reception.Reception(self).answers()
+        handle = server.serve(str(self.places.run_dir / "control.sock"), answers, control_group)
+        listener = scrape.inherited()
+        scrapes = scrape.Scrapes(listener, self.chronicle.metrics.registry) if listener else None
+        ours = ("status.json", "control.sock", kdamond_folders.NAME, chronicle.TEXTFILE)
         watch = Watch(watched(self.places), lambda: self.loop.wake("files"), ignore=ours)
         self.loop.alive = lambda: self._alive(watch)
         self._signals()
@@ -264,6 +318,8 @@ class Daemon:
             self.manager.stopping()
             watch.close()
             handle.close()
+            if scrapes:
+                scrapes.close()
             self.close()
 
     def _alive(self, watch: Watch) -> None:
@@ -290,7 +346,9 @@ class Daemon:
         decided = plan.plan(look.desired, look.observed, known, time.monotonic())
         outcomes = self._executor().perform(decided)
         self._tell(look, known, decided, outcomes, "stop", time.monotonic())
+        self.chronicle.store()
         self.engine.close()
+        self.agent.close()
         self.lock.close()
 
 

@@ -5,13 +5,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler import checking, documents, knobs, quantities
+from reconciler import agentreading, checking, documents, knobs, quantities
+from reconciler.agentreading import Reading
 from reconciler.documents import Document, step
 from reconciler.engineconfig import EngineConfig
 from reconciler.memtierd import config as memtierd
-from reconciler.model import Knob, Mode, OnError, OnMissingTracker, OnStop, Origin, Problem, Severity, StaticWorkload
+from reconciler.model import (
+    Given,
+    Knob,
+    Mode,
+    OnError,
+    OnMissingTracker,
+    OnStop,
+    Origin,
+    Problem,
+    Severity,
+    StaticWorkload,
+)
 
 CGROUP_MOUNT = "/sys/fs/cgroup"  # people copy whole paths from there
+_READERS = {"memtierdconfig", "reclaim", "memagent"}  # keys of a class with a reader of their own
 _CLASS_WORDS = {"onstop": OnStop, "onmissingtracker": OnMissingTracker, "mode": Mode}
 _EXAMPLES = {"oom.group": "true", "zswap.writeback": "false", "min": "64M", "swap.max": "max"}
 # The last line of what the runtime handed over (classfiles.handed): it may ask much, but not that root starts programs.
@@ -41,16 +54,12 @@ class ClassText:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """A value and where it stands."""
-
-    value: Any
-    origin: Origin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedFile:
-    """A class file without errors. `settings` holds the node's keys ("nri.onerror", "engine.brakes.refaultpercent")."""
+    """A class file without errors.
+
+    `settings` holds the node's keys ("nri.onerror", "engine.brakes.refaultpercent"), `agent` those of the agent's
+    sections ("memcg" for the section itself, "memcg.swap").
+    """
 
     path: str
     text: str = field(default="", repr=False)
@@ -59,6 +68,7 @@ class ParsedFile:
     workloads: Mapping[str, StaticWorkload] = field(default_factory=dict)
     routines: tuple[Given, ...] = ()
     settings: Mapping[str, Given] = field(default_factory=dict)
+    agent: Mapping[str, Given] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()  # warnings and notes
 
 
@@ -90,11 +100,13 @@ def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def _outside(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema without memtierd's: our reader says more, and reads texts inside texts as well."""
+    """The schema without memtierd's and the agent's: our readers say more, and read texts inside texts as well."""
     one = schema["$defs"]["class"]
-    defs = {**schema["$defs"], "class": {**one, "properties": {**one["properties"], "memtierdconfig": {}}}}
+    free: dict[str, Any] = {key: {} for key in _READERS}
+    defs = {**schema["$defs"], "class": {**one, "properties": {**one["properties"], **free}}}
     del defs["memtierd"]
-    return {**schema, "properties": {**schema["properties"], "routines": {}}, "$defs": defs}
+    ours: dict[str, Any] = {key: {} for key in ("routines", *agentreading.SECTIONS)}
+    return {**schema, "properties": {**schema["properties"], **ours}, "$defs": defs}
 
 
 def _is_read_here(pointer: str) -> bool:
@@ -111,6 +123,7 @@ class _Reader:
     def __init__(self, *, document: Document, page_size: int, programs: bool) -> None:
         self.document, self.page_size, self.programs = document, page_size, programs
         self.problems: list[Problem] = []
+        self.agent = Reading(document=document, trusted=programs, problems=self.problems)
 
     def read(self, text: ClassText) -> ParsedFile:
         root = self.document.value or {}
@@ -124,6 +137,7 @@ class _Reader:
             workloads=workloads,
             routines=tuple(self._routines(root.get("routines"))),
             settings=dict(self._settings(root)),
+            agent=dict(self.agent.sections(root)),
             problems=_in_order(self.problems),
         )
 
@@ -136,10 +150,11 @@ class _Reader:
             if isinstance(entry, Mapping) and isinstance(entry.get("memory"), Mapping):
                 known = {key: raw for key, raw in entry["memory"].items() if f"memory.{key}" in list(Knob)}
                 list(self._memory(f"{below}/memory", known))
-            if isinstance(entry, Mapping) and "memtierdconfig" in entry:
-                self._engine(f"{below}/memtierdconfig", entry["memtierdconfig"])
+            for key in _READERS & entry.keys() if isinstance(entry, Mapping) else ():
+                self._read_below(f"{below}/{key}", key, entry[key])
         if isinstance(root, Mapping):
             list(self._routines(root.get("routines")))
+            list(self.agent.sections(root))
 
     def _say(self, pointer: str, message: str, hint: str = "", severity: Severity = Severity.ERROR) -> None:
         self.problems.append(self.document.problem(pointer, message, hint, severity))
@@ -175,8 +190,8 @@ class _Reader:
             at = step(pointer, key)
             if key == "memory":
                 yield from self._memory(at, value or {})
-            elif key == "memtierdconfig":
-                yield key, self._given(at, self._engine(at, value))
+            elif key in _READERS:
+                yield key, self._given(at, self._read_below(at, key, value))
             elif key != "name":
                 yield key, self._given(at, _CLASS_WORDS[key](value) if key in _CLASS_WORDS else value)
 
@@ -189,6 +204,10 @@ class _Reader:
                 self._say(at, str(error), f"{key}: {_EXAMPLES.get(key, '80%')}")
                 continue
             yield setting.knob, self._given(at, setting)
+
+    def _read_below(self, pointer: str, key: str, value: object) -> object:
+        readers = {"memtierdconfig": self._engine, "reclaim": self.agent.reclaim, "memagent": self.agent.memagent}
+        return readers[key](pointer, value)
 
     def _engine(self, pointer: str, value: object) -> EngineConfig | None:
         found = memtierd.read(self.document, pointer, value, self.page_size, programs=self.programs)
@@ -219,7 +238,7 @@ class _Reader:
     # -- the node ----------------------------------------------------------------------------------------------------
 
     def _settings(self, root: dict[str, Any]) -> Iterator[tuple[str, Given]]:
-        for key in ("nri", "engine", "unifiedannotations", "mode"):
+        for key in ("nri", "engine", "metrics", "unifiedannotations", "mode"):
             if root.get(key) is not None:
                 yield from self._setting(step("", key), key, root[key])
 

@@ -6,7 +6,8 @@ Precedence, lowest first: the class's `swaplimitratio`, `allowswap`, its `memory
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler import classification, inventory, knobs, safety, tracking
+from reconciler import agentwanted, classification, inventory, knobs, safety, tracking
+from reconciler.agentconfig import Kept, Override
 from reconciler.engineconfig import CGROUP_PLACEHOLDER, WatcherConfig
 from reconciler.model import (
     ClassTable,
@@ -41,13 +42,21 @@ def resolve(
     *,
     own_cgroup: str = "",
     uncertain: bool = False,
+    overrides: tuple[Override, ...] = (),
+    kept: Iterable[Kept] = (),
 ) -> Desired:
-    """Decide for every workload. `uncertain`: a class file could not be read at all, so an unknown class may exist."""
+    """Decide for every workload, and for the agent.
+
+    `uncertain`: a class file could not be read at all, so an unknown class or section may exist. `overrides`: what
+    somebody set at runtime; `kept`: cgroups that the agent leaves alone.
+    """
     decided = {
         workload.id: _decide(table, workload, features, own_cgroup=own_cgroup, uncertain=uncertain)
         for workload in workloads
     }
-    return Desired(workloads=_without_doubles(decided))
+    found = _without_doubles(decided)
+    task = None if uncertain else agentwanted.resolve(table, found.values(), overrides, kept)
+    return Desired(workloads=found, agent=task)
 
 
 def knob_values(

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from reconciler import runtimes, tracking
+from reconciler import agentdoctor, runtimes, tracking
+from reconciler.agentdoctor import Verdict
 from reconciler.model import Feature, Features, Knob, Problem, Severity
 from reconciler.runtimes import Runtime
 from sysfs import probe, process
@@ -26,13 +27,6 @@ _PAGE_OUT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    name: str
-    works: bool
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
     kernel: str
     live: bool  # False: a captured tree
@@ -40,6 +34,7 @@ class Diagnosis:
     features: tuple[Feature, ...]
     trackers: tuple[Verdict, ...]
     policies: tuple[Verdict, ...]
+    agent: tuple[Verdict, ...]
     knobs: tuple[Verdict, ...]
     privileges: tuple[Verdict, ...]
     runtimes: tuple[Runtime, ...]
@@ -61,6 +56,7 @@ def examine(tree: Tree, lookalikes: tuple[str, ...] = (), ours: Ours = probe.NOT
         *_other_plugins(tree, found),
         *_rivals(commands),
         *_damon(features, commands),
+        *agentdoctor.problems(tree),
         *_lookalike_problems(lookalikes),
     ]
     return Diagnosis(
@@ -70,6 +66,7 @@ def examine(tree: Tree, lookalikes: tuple[str, ...] = (), ours: Ours = probe.NOT
         features=tuple(features.features.values()),
         trackers=tuple(_trackers(features)),
         policies=policies,
+        agent=tuple(agentdoctor.verdicts(tree, features, live=probe.is_live(tree))),
         knobs=tuple(_knobs(features)),
         privileges=tuple(_privileges(tree)),
         runtimes=found,

@@ -349,6 +349,10 @@ class EngineConfig:
             case AvoidOomConfig() | StubConfig():
                 return False
 
+    def kernel_pages_out(self) -> bool:
+        """Whether memory goes to swap without our mover: then only the kernel knows which."""
+        return isinstance(self.policy, DamosConfig) and self.pages_out()
+
     def measuring(self) -> "EngineConfig":
         """The same, and nothing is moved: what `mode: observe` runs."""
         match self.policy:

@@ -12,10 +12,12 @@ from reconciler.actions import (
     RestoreKnob,
     Result,
     SaveOriginal,
+    SetAgent,
     StartEngine,
     StopEngine,
     WriteKnob,
 )
+from reconciler.agentconfig import AgentTask
 from reconciler.baseline import Baseline
 from reconciler.model import EngineTask
 from sysfs import cgroup, errors
@@ -30,8 +32,30 @@ class Engines(Protocol):
     def stop(self, workload: str) -> None: ...
 
 
+class Agent(Protocol):
+    """And of the agent."""
+
+    def change(self, task: AgentTask) -> None: ...
+
+
+class NoAgent:
+    """Of plans that name none."""
+
+    def change(self, task: AgentTask) -> None:
+        raise AssertionError(f"there is no agent here: {task}")
+
+
 class Executor:
-    def __init__(self, tree: Tree, mount: str, baseline: Baseline, engines: Engines, page_size: int) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        mount: str,
+        baseline: Baseline,
+        engines: Engines,
+        page_size: int,
+        agent: Agent = NoAgent(),  # noqa: B008 it has no state
+    ) -> None:
+        self.agent = agent
         self.tree = tree
         self.mount = mount
         self.baseline = baseline
@@ -80,6 +104,8 @@ class Executor:
                 self.engines.start(action.task)
             case StopEngine():
                 self.engines.stop(action.workload)
+            case SetAgent():
+                self.agent.change(action.task)
             case SaveOriginal() | ForgetOriginal():
                 pass  # saved together beforehand, forgotten together afterwards: one write to disk each
             case _:

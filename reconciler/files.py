@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str, *, mode: int = 0o600, durable: bool = False) -> None:
+def write_atomically(path: Path, text: str | bytes, *, mode: int = 0o600, durable: bool = False) -> None:
     """Replace `path` by rename, so that no reader ever sees half of it; `durable` survives a power cut, too."""
     descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(descriptor, "wb") as file:
+            file.write(text if isinstance(text, bytes) else text.encode())
             file.flush()
             os.fchmod(file.fileno(), mode)
             if durable:

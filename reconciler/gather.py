@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler import classes, classfiles, desired, observe, records, released, schemas
+from reconciler import classes, classfiles, desired, observe, records, released, safety, schemas, state
 from reconciler.actions import Known
+from reconciler.agentconfig import AgentTask, Kept, Override
 from reconciler.baseline import Baseline
 from reconciler.engine.kdamond_record import Record
 from reconciler.model import ClassTable, Desired, EngineTask, Features, Observed, Problem, Workload
@@ -43,20 +44,29 @@ def look(
     *,
     remembered: Mapping[str, classes.ParsedFile] | None = None,
     features: Features | None = None,
+    overrides: tuple[Override, ...] = (),
+    own_cgroup: str | None = None,
 ) -> Look:
-    """Read, parse, observe, resolve. `remembered`: the last good version of each class file. Engines are not known."""
+    """Read, parse, observe, resolve. `remembered`: the last good version of each class file.
+
+    `overrides`: what was set at runtime; `own_cgroup`: the daemon's, where another process looks. Which engines run,
+    and what the agent does, is not known here.
+    """
     boot_id = boot.boot_id(places.tree)
     features = features or features_of(places, boot_id)
     texts = classfiles.installed(places.state_dir, places.config_dirs, boot_id)
     loaded = classes.load(texts, schemas.load(), remembered, features.page_size)
     found, record_problems = records.read_all(str(places.state_dir), boot_id)
     workloads = (*found, *static_workloads(places.tree, features.cgroup_mount, loaded.table))
+    own = cgroup.own_path(places.tree) if own_cgroup is None else own_cgroup
     resolved = desired.resolve(
         loaded.table,
         workloads,
         features,
-        own_cgroup=cgroup.own_path(places.tree),
+        own_cgroup=own,
         uncertain=bool(loaded.failed - loaded.files.keys()),
+        overrides=overrides,
+        kept=never_managed(places.tree, features.cgroup_mount, own),
     )
     return Look(
         table=loaded.table,
@@ -95,6 +105,17 @@ def static_workloads(tree: Tree, mount: str, table: ClassTable) -> tuple[Workloa
     return tuple(result)
 
 
+def never_managed(tree: Tree, mount: str, own_cgroup: str) -> tuple[Kept, ...]:
+    """Cgroups that are there now and from which the agent takes nothing: the node itself depends on them."""
+    found = {"/init.scope": "the cgroup of process 1: everything depends on it"}
+    if own_cgroup.strip("/"):
+        found[own_cgroup] = "Ebbtide itself runs in it"
+    for name in safety.SERVICES if mount else ():
+        for glob in (f"/{name}", f"/*/{name}"):
+            found |= dict.fromkeys(cgroup.expand(tree, mount, glob), safety.service_refusal(name))
+    return tuple(Kept(cgroup=path, reason=reason) for path, reason in sorted(found.items()))
+
+
 def _printable(name: str) -> str:
     """A directory's name may hold anything, and whoever has a delegated cgroup may make one."""
     return name if name.isprintable() else name.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
@@ -110,10 +131,10 @@ def known_of(baseline: Baseline, places: Places) -> Known:
     """What an administrator has said (pause, release) and what we remember; retries are the loop's own."""
     return Known(
         baseline=dict(baseline.entries),
-        paused=(places.run_dir / "paused").exists(),
+        paused=(places.run_dir / state.PAUSED).exists(),
         released=released.read(places.state_dir),
     )
 
 
-def with_engines(seen: Observed, engines: Mapping[str, EngineTask]) -> Observed:
-    return replace(seen, engines=engines)
+def with_running(seen: Observed, engines: Mapping[str, EngineTask], agent: AgentTask) -> Observed:
+    return replace(seen, engines=engines, agent=agent)

@@ -201,6 +201,7 @@ _NAMES = {  # key of the record -> attribute of Workload
     "container": "container",
     "pod_uid": "pod_uid",
     "sandbox": "sandbox",
+    "runtime_handler": "runtime_handler",
     "cgroup": "cgroup",
     "cgroups_path": "cgroups_path",
     "pids": "pids",

@@ -58,6 +58,7 @@ class Loop:
     clock: Clock
     idle_seconds: float = RESYNC_SECONDS
     alive: Callable[[], None] = lambda: None  # a sign of life after each completed cycle
+    failed: Callable[[], None] = lambda: None  # after a cycle with a bug
     refresh: Callable[[], None] = lambda: None  # figures move while nothing else does
     refresh_seconds: float = REFRESH_SECONDS
     doorbell: Doorbell = field(default_factory=Doorbell)
@@ -84,6 +85,7 @@ class Loop:
             deadline = self.cycle(reason)
         except Exception:
             log.exception("event=cycle-failed reason=%s", reason)
+            self.failed()
             return self.clock() + CEILING_SECONDS
         self.alive()
         return deadline

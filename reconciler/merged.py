@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
+from reconciler import agentreading
 from reconciler.classes import Loaded
-from reconciler.declarations import Given
 from reconciler.memtierd import native
 from reconciler.memtierd.config import USUAL_PAGE
-from reconciler.model import Knob, MemoryClass, Origin, Setting, StaticWorkload
+from reconciler.model import Given, Knob, MemoryClass, Origin, Setting, StaticWorkload
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _WORDS = {
@@ -43,7 +43,8 @@ def lines(loaded: Loaded, page_size: int = USUAL_PAGE) -> tuple[Line, ...]:
     given = [each for file in loaded.files.values() for each in file.routines]
     result.extend(_routines(given))
     settings = {key: given for file in loaded.files.values() for key, given in file.settings.items()}
-    return (*result, *_settings(settings))
+    agent = {key: given for file in loaded.files.values() for key, given in file.agent.items()}
+    return (*result, *_settings(settings), *_agent(agent))
 
 
 def document(loaded: Loaded) -> Any:
@@ -65,6 +66,44 @@ def _class(memory_class: MemoryClass, page_size: int) -> Iterator[Line]:
     if memory_class.engine is not None:
         yield Line(text="  memtierdconfig:", origin=origins.get("memtierdconfig"))
         yield from (Line(text=f"    {line}") for line in _dumped(native.mapping(memory_class.engine, page_size)))
+    if "reclaim" in origins:
+        yield from _below("reclaim", agentreading.reclaim_mapping(memory_class), origins["reclaim"])
+    if "memagent" in origins:
+        yield from _below("memagent", agentreading.memagent_mapping(memory_class.memagent), origins["memagent"])
+
+
+def _below(key: str, value: dict[str, Any] | str, origin: Origin | None) -> Iterator[Line]:
+    if isinstance(value, str) or not value:
+        yield Line(text=f"  {key}: {value or '{}'}", origin=origin)
+        return
+    yield Line(text=f"  {key}:", origin=origin)
+    yield from (Line(text=f"    {line}") for line in _dumped(value))
+
+
+def _agent(given: dict[str, Given]) -> Iterator[Line]:
+    """The agent's sections: there is one where its name is, with or without keys."""
+    for section in agentreading.SECTIONS:
+        below = {key: one for key, one in given.items() if key.startswith(f"{section}.")}
+        if section in given:
+            yield Line(text=f"{section}:" if below else f"{section}: {{}}", origin=given[section].origin)
+        for key, one in sorted(below.items()):
+            name = key.partition(".")[2]
+            if name == "cgroups":
+                yield from _cgroups(one)
+            else:
+                yield Line(text=f"  {name}: {_scalar(one.value)}", origin=one.origin)
+
+
+def _cgroups(given: Given) -> Iterator[Line]:
+    yield Line(text="  cgroups:" if given.value else "  cgroups: []", origin=given.origin)
+    for entry in given.value:
+        yield Line(text=f"  - path: {_scalar(entry.path)}")
+        if entry.numa_id:
+            yield Line(text=f"    numa_id: {_scalar(list(entry.numa_id))}")
+        if entry.no_subdir:
+            yield Line(text="    no_subdir: true")
+        for key, one in entry.values.items():
+            yield Line(text=f"    {key}: {_scalar(one.value)}", origin=one.origin)
 
 
 def _setting(setting: Setting) -> str:

@@ -8,7 +8,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from reconciler.agentconfig import (
+    AgentTask,
+    CompactConfig,
+    MemagentConfig,
+    MemcgConfig,
+    PsiConfig,
+    ReclaimConfig,
+    SwapConfig,
+)
 from reconciler.engineconfig import EngineConfig, RoutineConfig
 
 
@@ -44,6 +54,14 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A value and where it stands."""
+
+    value: Any
+    origin: Origin
 
 
 class Mode(StrEnum):
@@ -105,6 +123,9 @@ class MemoryClass:
     on_stop: OnStop = OnStop.KEEP
     on_missing_tracker: OnMissingTracker = OnMissingTracker.AUTO
     mode: Mode = Mode.ACT
+    reclaim: ReclaimConfig | None = None
+    reclaim_never: bool = False  # nothing of the agent takes memory from it
+    memagent: MemagentConfig | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)  # key of the class -> who gave it
 
 
@@ -142,6 +163,15 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """`metrics:`, for Prometheus."""
+
+    workloads: bool = False  # one series a workload, too
+    most_workloads: int = 500  # then at most so many
+    textfile: bool = False  # RUN/ebbtide.prom, for node_exporter's textfile collector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassTable:
     """All class files together."""
 
@@ -150,6 +180,12 @@ class ClassTable:
     routines: tuple[RoutineConfig, ...] = ()  # of the node, file after file
     nri: NriSettings = NriSettings()
     engine: EngineSettings = EngineSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    psi: PsiConfig = field(default_factory=PsiConfig)
+    memcg: MemcgConfig | None = None  # None = no file has the section
+    compact: CompactConfig | None = None
+    swap: SwapConfig | None = None
+    agent_origins: Mapping[str, Origin] = field(default_factory=dict)  # "memcg.swap", "memcg[/a].swap" -> who gave it
     mode: Mode = Mode.ACT
     files: tuple[str, ...] = ()  # in the order in which they were merged
 
@@ -184,6 +220,7 @@ class Workload:
     boot_id: str = ""  # "" = valid on every boot
     source: str = ""  # path of the record or class file that names it
     sandbox: str = ""  # id of the pod's sandbox, as the runtime calls it
+    runtime_handler: str = ""  # of the pod's RuntimeClass: kata-qemu, say; "" = the runtime's default
     writer: str = ""  # "nri" = written, and to be removed, by `ebbtide nri`; "" = by a person
     named: bool = False  # an administrator named this very cgroup or process
     problems: tuple[Problem, ...] = ()
@@ -282,6 +319,7 @@ class DesiredWorkload:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     workloads: Mapping[str, DesiredWorkload] = field(default_factory=dict)
+    agent: AgentTask | None = None  # None = not known, so that nothing of it may be changed
     problems: tuple[Problem, ...] = ()  # of no single workload
 
 
@@ -301,6 +339,7 @@ class ObservedWorkload:
 class Observed:
     workloads: Mapping[str, ObservedWorkload] = field(default_factory=dict)
     engines: Mapping[str, EngineTask] = field(default_factory=dict)  # running loops by workload
+    agent: AgentTask = field(default_factory=AgentTask)  # what it does now
     strays: Mapping[str, ObservedWorkload] = field(default_factory=dict)  # by cgroup path: in the baseline, not wanted
     swap_total_bytes: int = 0
     swap_free_bytes: int = 0

@@ -6,9 +6,9 @@ undone.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reconciler import knobs
+from reconciler import agentwanted, knobs
 from reconciler.actions import (
     Action,
     BaselineEntry,
@@ -18,10 +18,12 @@ from reconciler.actions import (
     Plan,
     RestoreKnob,
     SaveOriginal,
+    SetAgent,
     StartEngine,
     StopEngine,
     WriteKnob,
 )
+from reconciler.agentconfig import AgentTask
 from reconciler.model import (
     Desired,
     DesiredWorkload,
@@ -62,6 +64,7 @@ def plan(desired: Desired, observed: Observed, known: Known, now: float) -> Plan
     for wanted in desired.workloads.values():
         steps += _workload(wanted, view)
     steps += _strays(desired, view)
+    steps += _agent(desired, view)
     return _ordered(steps)
 
 
@@ -298,6 +301,31 @@ def _strays(desired: Desired, view: View) -> Iterator[Step]:
             yield from _undo(entry, view.observed.strays.get(entry.cgroup, GONE), view)
 
 
+def _agent(desired: Desired, view: View) -> Iterator[Step]:
+    """When the daemon stops, its close ends the agent: what that leaves behind is taken up again, or put back."""
+    running = view.observed.agent
+    if view.known.stopping:
+        return
+    wanted, reason = _agent_now(desired, running, view.known)
+    if reason and not (agentwanted.is_off(desired.agent or running) and agentwanted.is_off(running)):
+        yield Hold(workload="", what="agent", reason=reason)
+    if not agentwanted.same(running, wanted):
+        yield SetAgent(task=wanted)
+
+
+def _agent_now(desired: Desired, running: AgentTask, known: Known) -> tuple[AgentTask, str]:
+    """What it may do at this moment, and why that is not what is wanted."""
+    if known.paused:
+        why = "paused: it decides and counts, and writes nothing; `ebbtide resume` goes on"
+        return replace(running, observe=True), why
+    if "*" in known.released:
+        off = AgentTask(observe=(desired.agent or running).observe)
+        return off, "released by an administrator: `ebbtide resume` takes it back"
+    if desired.agent is None:
+        return running, "a class file is unreadable, and its sections may be in it"
+    return agentwanted.without(desired, desired.agent, known.released), ""
+
+
 def _is_managed(wanted: DesiredWorkload) -> bool:
     return bool(wanted.class_name or wanted.knobs)
 
@@ -324,7 +352,7 @@ def _held_back(view: View, workload: str, what: str, value: str) -> Hold | None:
     return None
 
 
-_ORDER = (StopEngine, SaveOriginal, ForgetOriginal, RestoreKnob, WriteKnob, StartEngine)
+_ORDER = (StopEngine, SaveOriginal, ForgetOriginal, RestoreKnob, WriteKnob, StartEngine, SetAgent)
 
 
 def _ordered(steps: list[Step]) -> Plan:

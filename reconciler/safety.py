@@ -40,16 +40,18 @@ _PREFIXES = {
 
 # Last parts of cgroup paths. Their children are judged by themselves: a runtime without the systemd driver may put
 # containers below its own service.
-_SERVICES = {
-    "containerd.service": "container runtime",
-    "docker.service": "container runtime",
-    "crio.service": "container runtime",
-    "cri-o.service": "container runtime",
-    "kubelet.service": "node agent",
-    "dbus.service": "message bus",
-    "dbus-broker.service": "message bus",
-    "systemd-journald.service": "the node's log",
-    "systemd-udevd.service": "device manager",
+SERVICES = {
+    "containerd.service": "container runtime, everything on the node waits for it",
+    "docker.service": "container runtime, everything on the node waits for it",
+    "crio.service": "container runtime, everything on the node waits for it",
+    "cri-o.service": "container runtime, everything on the node waits for it",
+    "kubelet.service": "node agent, everything on the node waits for it",
+    "dbus.service": "message bus, everything on the node waits for it",
+    "dbus-broker.service": "message bus, everything on the node waits for it",
+    "systemd-journald.service": "the node's log, everything on the node waits for it",
+    "systemd-udevd.service": "device manager, everything on the node waits for it",
+    "ssh.service": "the way in for whoever must repair the node",
+    "sshd.service": "the way in for whoever must repair the node",
 }
 
 
@@ -83,6 +85,10 @@ def cgroup_refusal(path: str, own_cgroup: str) -> str:
         return "the cgroup of process 1: everything depends on it"
     if own_cgroup == path or own_cgroup.startswith(path + "/"):
         return "Ebbtide itself runs in it: limits here would hold for Ebbtide, too"
-    if parts[-1] in _SERVICES:
-        return f"{parts[-1]}: {_SERVICES[parts[-1]]}, everything on the node waits for it"
+    if parts[-1] in SERVICES:
+        return service_refusal(parts[-1])
     return ""
+
+
+def service_refusal(name: str) -> str:
+    return f"{name}: {SERVICES[name]}"

@@ -1,10 +1,12 @@
 """STATE and RUN: our own folders, and the lock that lets one process manage what they name."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 from typing import IO
 
+PAUSED = "paused"  # in RUN
 FOLDERS = ("workloads.d", "classes.d", "released.d", "rendered")
 
 
@@ -34,6 +36,17 @@ def take_lock(state_dir: Path) -> IO[str]:
     file.write(f"{os.getpid()}\n")
     file.flush()
     return file
+
+
+def pause(run_dir: str | os.PathLike[str]) -> None:
+    """Nothing is changed while this file is there; it outlives the daemon, and ends with the boot."""
+    path = os.path.join(run_dir, PAUSED)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+
+
+def unpause(run_dir: str | os.PathLike[str]) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(run_dir, PAUSED))
 
 
 def sweep(state_dir: Path) -> None:

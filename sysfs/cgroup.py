@@ -99,7 +99,7 @@ def _collect(tree: Tree, directory: str, found: set[int], directories: list[str]
     directories.append(directory)
     if depth == 0:
         return
-    for name in _children(tree, directory):
+    for name in children(tree, directory):
         with suppress(Gone):  # removed while we walk
             _collect(tree, f"{directory}/{name}", found, directories, depth - 1)
 
@@ -164,7 +164,7 @@ def _matches(tree: Tree, mount: str, path: str, parts: list[str]) -> Iterator[st
     part, rest = parts[0], parts[1:]
     if part == "**":
         yield from _matches(tree, mount, path, rest)
-    for name in _children(tree, mount + path) if _is_pattern(part) else (part,):
+    for name in children(tree, mount + path) if _is_pattern(part) else (part,):
         if part == "**":
             yield from _matches(tree, mount, f"{path}/{name}", parts)
         elif fnmatchcase(name, part) or name == part:
@@ -175,7 +175,8 @@ def _is_pattern(part: str) -> bool:
     return any(sign in part for sign in "*?[")
 
 
-def _children(tree: Tree, directory: str) -> tuple[str, ...]:
+def children(tree: Tree, directory: str) -> tuple[str, ...]:
+    """Names of the cgroups right below; none if the cgroup itself is gone."""
     try:
         return tree.folders(directory)
     except Gone:
@@ -204,10 +205,10 @@ def _some_cgroups(tree: Tree, mount: str) -> Iterator[str]:
     own = own_path(tree)
     if own.strip("/") and tree.exists(mount + own):
         yield own
-    for first in _children(tree, mount):
+    for first in children(tree, mount):
         yield f"/{first}"
-    for first in _children(tree, mount):
-        yield from (f"/{first}/{second}" for second in _children(tree, f"{mount}/{first}"))
+    for first in children(tree, mount):
+        yield from (f"/{first}/{second}" for second in children(tree, f"{mount}/{first}"))
 
 
 def own_path(tree: Tree) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sysfs.errors import Gone
+from sysfs.errors import Gone, KernelError
 from sysfs.tree import Tree
 
 _NODES = "/sys/devices/system/node"
@@ -38,6 +38,14 @@ def nodes(tree: Tree) -> tuple[Node, ...]:
         Node(number=number, has_cpu=number in with_cpu, has_memory=number in with_memory)
         for number in sorted(_numbers(tree, "online"))
     )
+
+
+def balancing(tree: Tree) -> bool:
+    """Whether the kernel itself moves pages between nodes (Documentation/admin-guide/sysctl/kernel.rst)."""
+    try:
+        return tree.read("/proc/sys/kernel/numa_balancing").strip() != "0"
+    except KernelError:
+        return False
 
 
 def memory(tree: Tree) -> tuple[NodeMemory, ...]:

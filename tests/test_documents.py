@@ -1,6 +1,7 @@
 """What the documents say is true: commands exist, examples load, files and links are there."""
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import yaml
 
 from reconciler import classes, schemas
-from reconciler.cli import main
+from reconciler.cli import main, whole
 from reconciler.model import Severity
 
 ROOT = Path(__file__).parents[1]
@@ -72,3 +73,25 @@ def test_the_changelog_has_an_entry_for_what_is_not_released() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
 
     assert re.search(r"^## Unreleased\n(?:(?!## ).*\n)*?- \S", text, re.MULTILINE)
+
+
+PLAIN = ["ebbtide"]  # what a shell would do with more (pipes, `$(...)`) is not looked at here
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_in_shell_blocks_can_be_typed(path: Path) -> None:
+    parser = whole.parser()
+    lines = [line for block in blocks(path, "sh") for line in block.replace("\\\n", " ").splitlines()]
+
+    for words in (shlex.split(line) for line in lines if line.split()[:1] == PLAIN):
+        assert parser.parse_args(words[1:]).verb in main.VERBS
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_class_files_in_documents_are_right(path: Path) -> None:
+    keys = set(SCHEMAS["classes"]["properties"])
+    texts = [text for text in blocks(path, "yaml") if set(yaml.safe_load(text) or {}) & keys]
+
+    for text in texts:
+        loaded = classes.load([classes.ClassText(path=path.name, name=path.name, text=text)], SCHEMAS)
+        assert [problem for problem in loaded.problems if problem.severity is not Severity.NOTE] == []

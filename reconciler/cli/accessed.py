@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from reconciler.cli import options, published, render, select
+from reconciler.cli import asking, options, published, render, select
 from reconciler.cli.failure import Exit, Failure
 
 TIMES = "0,5s,30s,2m,10m,1h,0"
@@ -38,17 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 def ask(common: options.Options, workload: str, limits: tuple[float, ...]) -> dict[str, Any]:
     """The daemon's answer; only its tracking loop knows."""
-    from reconciler.control import client  # gRPC is heavy
-
-    try:
-        with client.Client(common.socket) as ends:
-            return ends.accessed(workload, limits)
-    except client.Unknown as error:
-        hint = "its class needs a `memtierdconfig`; `ebbtide explain` shows what it has"
-        raise Failure(workload, str(error), hint=hint, code=Exit.UNKNOWN) from error
-    except client.Wrong as error:
-        raise Failure("--times", str(error), code=Exit.USAGE) from error
-    except client.Forbidden as error:
-        raise Failure("the daemon", str(error), hint="try as root", code=Exit.PRIVILEGE) from error
-    except client.Unavailable as error:
-        raise Failure("the daemon", str(error), hint=published.START_HINT, code=Exit.STOPPED) from error
+    hint = "its class needs a `memtierdconfig`; `ebbtide explain` shows what it has"
+    with asking.daemon(common, workload, hint=hint) as ends:
+        answer: dict[str, Any] = ends.accessed(workload, limits)
+        return answer

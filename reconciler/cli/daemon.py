@@ -1,6 +1,7 @@
 """`ebbtide daemon`: the reconciler, in the foreground."""
 
 import argparse
+import grp
 import logging
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from sysfs.tree import Tree
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="look, act and tell once, then end; for tests and cron")
+    parser.add_argument(
+        "--control-group", metavar="GROUP", help="whose members may look at control.sock; default: root"
+    )
     parser.add_argument("-v", dest="verbose", action="store_true", help="log what is remembered and skipped, too")
 
 
 def run(args: argparse.Namespace) -> int:
     from reconciler.daemon import Daemon  # numpy and gRPC are not needed to say `daemon --help`
 
+    group = _group(args.control_group)
     process.name_ourselves("ebbtide")
     allocator.return_large_blocks()
     logs.show_stacks()
@@ -35,8 +40,18 @@ def run(args: argparse.Namespace) -> int:
         daemon.cycle("once")
         daemon.close()
         return Exit.FINE
-    daemon.run()
+    daemon.run(group)
     return Exit.FINE
+
+
+def _group(word: str | None) -> int | None:
+    """By name or number."""
+    if word is None:
+        return None
+    try:
+        return int(word) if word.isdecimal() else grp.getgrnam(word).gr_gid
+    except KeyError as error:
+        raise Failure("--control-group", f"there is no group {word}", code=Exit.USAGE) from error
 
 
 def places(common: options.Options) -> Places:

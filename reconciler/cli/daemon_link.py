@@ -27,7 +27,7 @@ def wake(options: Options, reason: str) -> None:
     try:
         with client.Client(options.socket) as ends:
             ends.wake(reason)
-    except client.Unavailable:
+    except (client.Unavailable, client.Busy):
         return
 
 
@@ -37,8 +37,8 @@ def held(options: Options) -> dict[int, str]:
 
     try:
         with client.Client(options.socket) as ends:
-            return {int(pid): workload for pid, workload in ends.held().items()}
-    except (client.Unavailable, client.Wrong, client.Unknown):
+            return ends.held()
+    except (client.Unavailable, client.Wrong, client.Unknown, client.Busy):
         return {}
 
 

@@ -6,10 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from reconciler import classfiles, doctor
+from reconciler.agentdoctor import Verdict
 from reconciler.cli import options, render
 from reconciler.cli.failure import Exit, Failure
 from reconciler.cli.render import Column, Page
-from reconciler.doctor import Diagnosis, Verdict
+from reconciler.doctor import Diagnosis
 from reconciler.engine.kdamond_record import Record
 from reconciler.model import Severity
 from sysfs import boot, capture
@@ -74,6 +75,7 @@ def lines(found: Diagnosis, page: Page) -> list[str]:
     result += _section(page, "FEATURE", features)
     result += _section(page, "TRACKER", found.trackers)
     result += _section(page, "POLICY", found.policies)
+    result += _section(page, "AGENT", found.agent)
     result += _section(page, "CLASS KEY", found.knobs)
     result += _section(page, "PRIVILEGE", found.privileges)
     result += _runtimes(page, found)

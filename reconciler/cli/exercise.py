@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from reconciler import versions
 from reconciler.cli import options, render
 from reconciler.cli.failure import Exit, Failure
 from reconciler.exerciser import program, settings
@@ -46,9 +47,8 @@ def _key(name: str) -> str:
 
 
 def _version() -> str:
-    from reconciler.cli import main
 
-    return f"ebbtide {main.version()}"
+    return f"ebbtide {versions.version()}"
 
 
 def run(args: argparse.Namespace) -> int:

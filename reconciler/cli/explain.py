@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from reconciler import plan
+from reconciler import agentwanted, plan
 from reconciler.cli import looking, options, render, select, steps
 from reconciler.cli import plan as plan_verb
 from reconciler.cli.failure import Exit
@@ -64,6 +64,7 @@ def explain(looked: Looked, wanted: DesiredWorkload) -> dict[str, Any]:
         "settings": _settings(looked, wanted),
         "keys": {key: str(origin) for key, origin in sorted(wanted.origins.items()) if key not in {*Knob, "name"}},
         "engine": _engine(wanted, looked.look.features.page_size),
+        "agent": _agent(looked, workload),
         "actions": [steps.document(action, workload.name, plan_verb.origin(looked, action)) for action in mine.actions],
         "holds": [steps.held(hold, workload.name) for hold in mine.holds],
         "problems": [asdict(problem) for problem in wanted.problems],
@@ -95,7 +96,13 @@ def lines(document: dict[str, Any], found: tuple[Problem, ...], page: Page) -> l
         result += ["", *render.table(page, COLUMNS, rows)]
     if document["keys"]:
         result += ["", *(f"  {key} is set in {origin}" for key, origin in document["keys"].items())]
-    return [*result, *_engine_lines(document["engine"]), *_next(document), *render.problems(page, found)]
+    return [
+        *result,
+        *_engine_lines(document["engine"]),
+        *_agent_lines(document["agent"]),
+        *_next(document),
+        *render.problems(page, found),
+    ]
 
 
 def _by(text: str) -> str:
@@ -126,6 +133,29 @@ def _engine(wanted: DesiredWorkload, page_size: int) -> dict[str, Any] | None:
     if task is None:
         return None
     return {**asdict(task), "moves": task.config.moves(), "memtierdconfig": native.mapping(task.config, page_size)}
+
+
+def _agent(looked: Looked, workload: Workload) -> dict[str, Any] | None:
+    """What the node's agent does with it; None where it does nothing at all."""
+    task = looked.look.desired.agent
+    if task is None or agentwanted.is_off(task) or not workload.cgroup:
+        return None
+    entries = agentwanted.holding(task.memcg, workload.cgroup) if task.memcg else ()
+    reclaim = next((asdict(each.config) for each in task.reclaims if each.workload == workload.id), None)
+    return {
+        "kept": next((one.reason for one in task.kept if agentwanted.is_kept(workload.cgroup, (one,))), ""),
+        "memcg": [{"numa_id": list(each.numa_id), **asdict(each.profile)} for each in entries],
+        "reclaim": reclaim,
+    }
+
+
+def _agent_lines(agent: dict[str, Any] | None) -> list[str]:
+    if agent is None:
+        return []
+    facts = [("kept", f"by the agent: {agent['kept']}")] if agent["kept"] else []
+    facts += [("memcg", _spelled(each)) for each in agent["memcg"] if not agent["kept"]]
+    facts += [("reclaim", _spelled(agent["reclaim"]))] if agent["reclaim"] else []
+    return ["", *(f"  {key:7} {text}" for key, text in facts)] if facts else []
 
 
 def _engine_lines(engine: dict[str, Any] | None) -> list[str]:

@@ -6,20 +6,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler import classfiles, gather, lastgood
+from reconciler import agentwanted, classfiles, gather, lastgood
 from reconciler.actions import Known
+from reconciler.agentconfig import AgentTask, CompactConfig
 from reconciler.baseline import Baseline
 from reconciler.cli import daemon_link
 from reconciler.cli.failure import Failure
 from reconciler.cli.options import Options
 from reconciler.engineconfig import AgeConfig, EngineConfig
 from reconciler.model import Desired, EngineTask
-from reconciler.report import EngineReport, Report
+from reconciler.report import OFF, EngineReport, Report
 from sysfs import boot, capture
 from sysfs.tree import Tree
 
 UNKNOWN = EngineConfig(policy=AgeConfig(interval_ms=0))
 """Of a loop that runs with something else than what is wanted."""
+UNKNOWN_AGENT = AgentTask(compact=CompactConfig(), origins=(("", "unknown"),))
+"""The same of the agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +61,21 @@ def now(common: Options) -> Iterator[Looked]:
     with tree(common.root) as kernel:
         where = places(common, kernel)
         known = gather.known_of(Baseline(where.state_dir, boot.boot_id(kernel)), where)
-        seen = gather.look(where, known, remembered=lastgood.load(where.state_dir))
         report = daemon_link.report(common) if not kernel.root else None
+        seen = gather.look(
+            where,
+            known,
+            remembered=lastgood.load(where.state_dir),
+            overrides=report.agent.overrides if report else (),
+            own_cgroup=report.cgroup if report else None,
+        )
         yield with_loops(Looked(look=seen, known=known), report)
 
 
 def with_loops(looked: Looked, report: Report | None) -> Looked:
     look = looked.look
-    observed = gather.with_engines(look.observed, running(look.desired, report))
+    agent = agent_of(looked, report)
+    observed = gather.with_running(look.observed, running(look.desired, report), agent)
     return replace(looked, look=replace(look, observed=observed), report=report)
 
 
@@ -80,6 +90,16 @@ def _task(workload: str, loop: EngineReport, wanted: EngineTask | None) -> Engin
     if wanted is not None and loop.task == wanted.fingerprint():
         return wanted
     return EngineTask(workload=workload, tracker=loop.tracker, config=UNKNOWN)
+
+
+def agent_of(looked: Looked, report: Report | None) -> AgentTask:
+    """What the daemon's agent does, by its fingerprint; something unknown where that is not what is wanted."""
+    if report is None or report.agent.doing == OFF:
+        return AgentTask()
+    wanted = looked.look.desired.agent
+    task = agentwanted.without(looked.look.desired, wanted, looked.known.released) if wanted else AgentTask()
+    found = (one for one in (task, replace(task, observe=True)) if one.fingerprint() == report.agent.task)
+    return next(found, replace(UNKNOWN_AGENT, observe=report.agent.observe))
 
 
 def names(look: gather.Look) -> dict[str, str]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, cast
 
+from reconciler import versions
 from reconciler.cli import options, render
 from reconciler.cli.failure import Exit, Failure
 from sysfs import errors
@@ -27,9 +28,17 @@ VERBS = {
     "verify": "whether the kernel shows what the classes ask for",
     "explain": "every setting of a workload: now, wanted, original, and who asks for it",
     "accessed": "a workload's memory by the time since its last access",
+    "what-if": "what would leave at each age, and how much of it would come back",
+    "right-size": "a request and a limit that fit a workload, with the evidence",
     "check": "whether class files are right, with places and hints",
     "cat-config": "class files in the order in which they are merged, and the result",
+    "import": "configuration of other programs as a class file",
     "doctor": "what this kernel, runtime and node allow, and how to get more",
+    "journal": "what was done, with what was before and after",
+    "events": "what changed, and with --follow what changes",
+    "memcg": "aging and eviction of cgroups: what it does, its settings, and changing them",
+    "compact": "compaction of memory: the same",
+    "ctl": "kata-agent-ctl's commands for mem-agent, to our daemon or to a kata-agent",
     "pause": "stop changing anything until `resume`",
     "resume": "undo `pause`",
     "release": "put original values back and leave workloads alone",
@@ -39,7 +48,9 @@ VERBS = {
     "nri": "the plugin that the container runtime talks to",
     "demo": "the main job on this machine, within a minute",
     "exercise": "uses memory as told, and says exactly which: ground truth for trackers",
+    "complete": "names of workloads and classes, for shell completion",
 }
+_MODULES = {"import": "importing"}  # `import` can be no module's name
 EPILOG = """\
 exit status:
   0 all is well              1 problems, drift, or a failure      2 plan: there is something to do
@@ -66,7 +77,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def module(verb: str) -> Verb:
-    return cast("Verb", importlib.import_module(f"reconciler.cli.{verb.replace('-', '_')}"))
+    return cast("Verb", importlib.import_module(f"reconciler.cli.{_MODULES.get(verb, verb.replace('-', '_'))}"))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,20 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     options.add(parser, defaults=True)
-    parser.add_argument("--version", action="version", version=f"ebbtide {version()}")
+    parser.add_argument("--version", action="version", version=f"ebbtide {versions.version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=_Parser)
     for name, text in VERBS.items():
         verbs.add_parser(name, help=text, description=text, allow_abbrev=False).verb = name
     return parser
-
-
-def version() -> str:
-    from importlib import metadata
-
-    try:
-        return metadata.version("ebbtide")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:

@@ -75,7 +75,7 @@ def check_words(words: Sequence[str]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.version:
-        from reconciler.cli.main import version
+        from reconciler.versions import version
 
         render.show([f"memtierd command line of ebbtide {version()}"])
         return Exit.FINE

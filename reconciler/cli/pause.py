@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from reconciler import state
 from reconciler.cli import daemon_link, options, render
 from reconciler.cli.failure import Exit, Failure
 
@@ -30,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
 def flag(common: options.Options) -> None:
     try:
         os.makedirs(common.run_dir, mode=0o755, exist_ok=True)
-        os.close(os.open(common.pause_flag, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+        state.pause(common.run_dir)
     except PermissionError as error:
         raise Failure(common.pause_flag, "permission denied", hint="try as root", code=Exit.PRIVILEGE) from error

@@ -5,6 +5,7 @@ daemon's lock, and needs neither class files nor records for it: what was writte
 """
 
 import argparse
+import mmap
 import os
 import time
 from collections.abc import Iterable
@@ -21,8 +22,8 @@ from reconciler.cli.options import Options
 from reconciler.cli.render import GREEN, RED, Column
 from reconciler.execute import Executor
 from reconciler.model import Desired, EngineTask, Knob
-from reconciler.report import Report
-from sysfs import boot, probe
+from reconciler.report import OFF, Report
+from sysfs import boot, cgroup, probe
 from sysfs.tree import Tree
 
 COLUMNS = (
@@ -108,6 +109,8 @@ def mark(common: Options, ids: list[str]) -> None:
 
 def is_released(report: Report, ids: Iterable[str]) -> bool:
     wanted = set(ids)
+    if not wanted and report.agent.doing != OFF:
+        return False
     states = [workload.state for workload in report.workloads if workload.id in wanted or not wanted]
     return all(state in ("released", "unmanaged", "gone") for state in states)
 
@@ -124,7 +127,8 @@ def by_hand(common: Options, ids: list[str]) -> list[Given]:
         mark(common, ids)
         give_back_damon(kernel, common)
         baseline = Baseline(common.state_dir, boot.boot_id(kernel))
-        return restore(kernel, baseline, mine(baseline.entries, ids))
+        left = [] if ids else give_back_agent(kernel, common)
+        return [*restore(kernel, baseline, mine(baseline.entries, ids)), *left]
 
 
 def give_back_damon(kernel: Tree, common: Options) -> None:
@@ -133,6 +137,23 @@ def give_back_damon(kernel: Tree, common: Options) -> None:
     from reconciler.engine.kdamonds import Kdamonds
 
     Kdamonds(kernel, Record(common.state_dir, boot.boot_id(kernel))).recover()
+
+
+def give_back_agent(kernel: Tree, common: Options) -> list[Given]:
+    """Swap files and switches that the agent of an earlier daemon has left; only what could not be put back is told."""
+    from reconciler.agent import agent
+
+    world = agent.World(
+        tree=kernel,
+        mount=cgroup.mount(kernel),
+        page_size=mmap.PAGESIZE,
+        state_dir=Path(common.state_dir),
+        boot_id=boot.boot_id(kernel),
+    )
+    return [
+        Given(workload="", cgroup="", knob="agent", original="", result="failed", why=why)
+        for why in agent.give_back(world)
+    ]
 
 
 def restore(kernel: Tree, baseline: Baseline, chosen: Entries) -> list[Given]:

@@ -1,10 +1,8 @@
 """`ebbtide resume`: undo `pause`, and manage again what `release` gave back."""
 
 import argparse
-import contextlib
-import os
 
-from reconciler import released
+from reconciler import released, state
 from reconciler.cli import daemon_link, options, render, select
 from reconciler.cli.failure import Exit, Failure
 
@@ -23,8 +21,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         names = _end_releases(common, args.workloads)
         if not args.workloads:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(common.pause_flag)
+            state.unpause(common.run_dir)
     except PermissionError as error:
         raise Failure("resume", str(error), hint="try as root", code=Exit.PRIVILEGE) from error
     running = daemon_link.report(common) is not None

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from reconciler.cli import options, published, render, select
+from reconciler.cli import agent_rows, options, published, render, select
 from reconciler.cli.failure import Exit
 from reconciler.cli.published import Standing
 from reconciler.cli.render import Column, Page
@@ -58,6 +58,7 @@ def code(standing: Standing) -> Exit:
     wrong = any(workload.state in WRONG or _ended(workload) for workload in report.workloads)
     if standing.stale:
         return Exit.STOPPED
+    wrong = wrong or bool(report.agent.errors)
     return Exit.FOUND if wrong or any(problem.severity is not Severity.NOTE for problem in problems) else Exit.FINE
 
 
@@ -90,7 +91,8 @@ def _heading(standing: Standing, page: Page) -> list[str]:
     result.append(f"   since: {report.started} (pid {report.pid})")
     took = f"{report.cycle_seconds * 1000:.0f} ms"
     result.append(f"    last: {report.time}, cycle {report.cycles}, {took}, because of {report.wakeup or 'nothing'}")
-    return result + [f" pending: {text}" for text in report.pending]
+    result += [f" pending: {text}" for text in report.pending]
+    return result + agent_rows.lines(report.agent, page)
 
 
 def _summary(report: Report) -> str:

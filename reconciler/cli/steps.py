@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+from reconciler import agentwanted
 from reconciler.actions import (
     Action,
     ForgetOriginal,
     Hold,
     RestoreKnob,
     SaveOriginal,
+    SetAgent,
     StartEngine,
     StopEngine,
     WriteKnob,
@@ -17,7 +19,7 @@ from reconciler.cli.render import GREEN, YELLOW, Column
 
 COLUMNS = (
     Column(title="WORKLOAD", shrinks=True),
-    Column(title="ACTION", colors={"write": YELLOW, "restore": YELLOW, "start": GREEN, "stop": YELLOW}),
+    Column(title="ACTION", colors={"write": YELLOW, "restore": YELLOW, "start": GREEN, "set": GREEN, "stop": YELLOW}),
     Column(title="WHAT"),
     Column(title="NOW"),
     Column(title="THEN"),
@@ -48,12 +50,18 @@ def of(action: Action) -> Step:
             return Step(action="restore", what=action.knob, then=action.original, cgroup=action.cgroup)
         case ForgetOriginal():
             return Step(action="forget", what=action.knob, why=action.reason, cgroup=action.cgroup)
-        case StartEngine():
-            return Step(action="start", what="engine", then=action.task.tracker)
-        case StopEngine():
-            return Step(action="stop", what="engine", why=action.reason)
+        case StartEngine() | StopEngine():
+            return _of_engine(action)
+        case SetAgent():
+            return Step(action="set", what="agent", then=agentwanted.summary(action.task))
         case _:
             assert_never(action)
+
+
+def _of_engine(action: StartEngine | StopEngine) -> Step:
+    if isinstance(action, StartEngine):
+        return Step(action="start", what="engine", then=action.task.tracker)
+    return Step(action="stop", what="engine", why=action.reason)
 
 
 def row(action: Action, name: str, origin: str) -> list[str]:

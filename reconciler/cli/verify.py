@@ -4,10 +4,13 @@ It looks itself; only which loops run is the daemon's word.
 """
 
 import argparse
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from reconciler.actions import Known
+from reconciler import agentwanted
+from reconciler import plan as planning
+from reconciler.actions import Known, SetAgent
 from reconciler.cli import looking, options, plan, render, select
 from reconciler.cli.failure import Exit
 from reconciler.cli.looking import Looked
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         chosen = select.all_of(looking.names(looked.look), args.workloads)
         found = plan.problems(looked, chosen)
         different = [one for key in chosen for one in differences(looked, looked.look.desired.workloads[key])]
+        different += [] if args.workloads else agent_differences(looked)
     fine = not different and all(problem.severity is not Severity.ERROR for problem in found)
     if common.json:
         body = {
@@ -79,6 +83,16 @@ def differences(looked: Looked, wanted: DesiredWorkload) -> Iterator[Difference]
     running = looked.look.observed.engines.get(wanted.workload.id)
     if running != wanted.engine:
         yield _difference(wanted, "engine", _loop(running), _by_tracker(wanted.engine) if wanted.engine else "none")
+
+
+def agent_differences(looked: Looked) -> Iterator[Difference]:
+    """What a plan would change about the agent."""
+    look = looked.look
+    for action in planning.plan(look.desired, look.observed, looked.known, time.monotonic()).actions:
+        if isinstance(action, SetAgent):
+            now, wanted = agentwanted.summary(look.observed.agent), agentwanted.summary(action.task)
+            now = f"{now}, configured otherwise" if now == wanted else now
+            yield Difference(workload="", name="", what="agent", now=now, wanted=wanted, origin="")
 
 
 def _loop(running: EngineTask | None) -> str:

@@ -1,29 +1,29 @@
 """The daemon's end of the control API.
 
-The socket's mode is 0600, so only root and the daemon's own user connect. It is bound in a private folder and renamed
-into place: it never exists with wider permissions, and a dead daemon's socket is replaced in one step.
+People come through a door (door.py) that asks the kernel who they are. Behind it are two gRPC servers on private
+sockets: one that answers everything, and, where a group may look, one that refuses what changes things; so nobody's
+questions can use up what root needs. The public socket is bound in the private folder and renamed into place: it never
+exists with wider permissions, and a dead daemon's socket is replaced in one step.
 """
 
 import contextlib
 import os
+import shutil
+import socket
 import tempfile
-from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
 
-from reconciler.control import wire
+from reconciler.control import door, wire
+from reconciler.control.answering import MOST_READERS, Answers, Desk
+from reconciler.control.door import Door, Rooms
 
-_LONGEST_WORD = 1 << 20
-
-Status = Callable[[], object]
-Accessed = Callable[[str, Sequence[float]], object]
-Wake = Callable[[str], None]
-Held = Callable[[], object]
-Prompt = Callable[[str, str, str], object]  # workload ("" = none), person, line
-Answer = Callable[[dict[str, Any]], object]
+_THREADS = 8  # beside those of the readers of transitions
+_PREFIX = ".c"  # of the private folder
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,7 +31,9 @@ class Serving:
     """A running server."""
 
     socket_path: str
-    server: Any = field(repr=False)
+    servers: list[Any] = field(repr=False)
+    entry: Door = field(repr=False)
+    folder: str
     inode: int
 
     def close(self) -> None:
@@ -39,95 +41,68 @@ class Serving:
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self.socket_path).st_ino == self.inode:
                 os.unlink(self.socket_path)
-        self.server.stop(grace=0.5).wait()
+        for ended in [server.stop(grace=0.5) for server in self.servers]:
+            ended.wait()
+        self.entry.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompting:
-    """What the prompt needs."""
-
-    held: Held
-    prompt: Prompt
-
-
-def serve(
-    socket_path: str, status: Status, accessed: Accessed, wake: Wake, prompting: Prompting | None = None
-) -> Serving:
-    """Answer on `socket_path` until the handle is closed.
-
-    The callbacks run on the server's threads. A LookupError of theirs becomes NOT_FOUND, a ValueError INVALID_ARGUMENT.
-    """
+def serve(socket_path: str, answers: Answers, group: int | None = None) -> Serving:
+    """Answer on `socket_path` until the handle is closed. `group`: the number of the group that may look."""
     wire.address(socket_path)
-    answers: dict[str, Answer] = {
-        "Status": lambda _: status(),
-        "Accessed": lambda request: accessed(_workload(request), _limits(request)),
-        "Wake": lambda request: _woken(wake, request),
-    }
-    if prompting is not None:
-        answers["Held"] = lambda _: prompting.held()
-        answers["Prompt"] = lambda request: prompting.prompt(*_words(request, "workload", "person", "line"))
+    parent = os.path.dirname(socket_path) or "."
+    _sweep(Path(parent))
+    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)  # mode 0700: nobody else gets behind the door
+    try:
+        return _serve(socket_path, folder, answers, group)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _serve(socket_path: str, folder: str, answers: Answers, group: int | None) -> Serving:
+    rooms = Rooms(write=f"{folder}/w", read="" if group is None else f"{folder}/r", group=group)
+    listener, inode = _listener(f"{folder}/s", group)
+    entry = Door(listener, rooms)
+    servers = [_start(Desk(answers, entry.who, may_change=True), rooms.write)]
+    if rooms.read:
+        servers.append(_start(Desk(answers, entry.who, may_change=False), rooms.read))
+    os.rename(f"{folder}/s", socket_path)
+    return Serving(socket_path=socket_path, servers=servers, entry=entry, folder=folder, inode=inode)
+
+
+def _listener(path: str, group: int | None) -> tuple[socket.socket, int]:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    if group is not None:
+        os.chown(path, -1, group)
+        os.chmod(path, 0o660)  # who may not write to it cannot connect
+    listener.listen(door.MOST_CLIENTS)
+    return listener, os.stat(path).st_ino
+
+
+def _start(desk: Desk, path: str) -> Any:
+    threads = _THREADS + MOST_READERS
     server = grpc.server(
-        futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="control"),
-        options=wire.OPTIONS,
-        maximum_concurrent_rpcs=16,
+        futures.ThreadPoolExecutor(max_workers=threads, thread_name_prefix="control"),
+        options=wire.OF_SERVER,
+        maximum_concurrent_rpcs=2 * threads,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, _handlers(answers)),))
-    return Serving(socket_path=socket_path, server=server, inode=_listen(server, socket_path))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, desk.handlers()),))
+    if not server.add_insecure_port(wire.address(path)):
+        raise OSError(f"{path}: gRPC cannot listen there")
+    server.start()
+    return server
 
 
-def _listen(server: Any, socket_path: str) -> int:
-    with tempfile.TemporaryDirectory(prefix=".c", dir=os.path.dirname(socket_path) or ".") as private:
-        bound = f"{private}/s"
-        if not server.add_insecure_port(wire.address(bound)):
-            raise OSError(f"{socket_path}: gRPC cannot listen there")
-        server.start()
-        os.chmod(bound, 0o600)
-        inode = os.stat(bound).st_ino
-        os.rename(bound, socket_path)
-    return inode
-
-
-def _handlers(answers: dict[str, Answer]) -> dict[str, Any]:
-    return {
-        name: grpc.unary_unary_rpc_method_handler(_guarded(answer), wire.decode, wire.encode)
-        for name, answer in answers.items()
-    }
-
-
-def _guarded(answer: Answer) -> Callable[[dict[str, Any], Any], object]:
-    def handle(request: dict[str, Any], context: Any) -> object:
-        try:
-            return answer(request)
-        except LookupError as error:
-            context.abort(grpc.StatusCode.NOT_FOUND, str(error.args[0] if error.args else error))
-        except ValueError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        raise AssertionError("abort() raises")
-
-    return handle
-
-
-def _woken(wake: Wake, request: dict[str, Any]) -> dict[str, Any]:
-    wake(str(request.get("reason", "control")))
-    return {}
-
-
-def _workload(request: dict[str, Any]) -> str:
-    workload = request.get("workload")
-    if not isinstance(workload, str) or not workload:
-        raise ValueError("`workload` must be an id")
-    return workload
-
-
-def _words(request: dict[str, Any], *names: str) -> list[str]:
-    words = [request.get(name, "") for name in names]
-    if not all(isinstance(word, str) and len(word) <= _LONGEST_WORD for word in words):
-        raise ValueError(f"{', '.join(names)} must be texts")
-    return words
-
-
-def _limits(request: dict[str, Any]) -> tuple[float, ...]:
-    limits = request.get("limits", [])
-    if not isinstance(limits, list) or not all(isinstance(limit, int | float) and limit >= 0 for limit in limits):
-        raise ValueError("`limits` must be a list of seconds")
-    return tuple(map(float, limits))
+def _sweep(parent: Path) -> None:
+    """Remove private folders of daemons that were killed: nobody listens in them."""
+    for folder in parent.glob(f"{_PREFIX}????????"):
+        with socket.socket(socket.AF_UNIX) as ends:
+            try:
+                ends.connect(str(folder / "w"))
+            except ConnectionRefusedError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                continue

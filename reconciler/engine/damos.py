@@ -3,6 +3,10 @@
 The scheme runs in the kdamond that the tracker `damon` uses, too, if their intervals are the same, for this workload's
 processes alone; or, with `physical`, in one that watches physical memory, for this workload's cgroups alone. A brake
 takes the scheme away, while DAMON goes on watching: ages are not lost.
+
+Which kinds of pages it takes (`pagetypes`) is a filter of the kernel's, which is looked at in physical memory, and in
+processes from Linux 6.18 on by migrate_*. Where DAMON calls madvise (pageout, cold, willneed of processes) it looks at
+none, up to 7.3; and madvise, called by the kernel itself, takes file pages that only this process has mapped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,6 +28,7 @@ from sysfs.tree import Tree
 _PHYSICAL_ONLY = frozenset({"lru_prio", "lru_deprio"})
 _VIRTUAL_ONLY = frozenset({"cold", "willneed"})
 _FILTERED_VIRTUAL = frozenset({"stat", "migrate_cold", "migrate_hot"})  # honour filters of pages there
+_ANON = "anon"
 _DEEPEST = 32  # cgroups below cgroups
 
 
@@ -47,6 +52,7 @@ class Damos:
         )
         self._paused = False
         self._checked(self._member.can)
+        self.note = unfiltered(config, self._member.can)  # for a reader of the report
 
     def roster(self, known: Mapping[int, Process]) -> None:
         """Whose memory it acts on from now on; the first call starts it."""
@@ -88,15 +94,15 @@ class Damos:
 
     def _schemes(self) -> tuple[Scheme, ...]:
         one = scheme(self._config, self._attributes, self._member.can)
-        young = (Filter(kind="young", matching=True),) if self._config.young else ()
+        of_pages = _filters(self._config, self._member.can)
         if not self._config.physical:
-            return (replace(one, filters=young),)
+            return (replace(one, filters=of_pages),)
         groups = list(_groups(self._tree, self._mount, self._means.directories()))
         return tuple(
             replace(
                 one,
                 quota=_share(one.quota, len(groups)),
-                filters=(Filter(kind="memcg", matching=False, path=path), *young),
+                filters=(Filter(kind="memcg", matching=False, path=path), *of_pages),
             )
             for path in groups
         )
@@ -148,8 +154,37 @@ def check(config: DamosConfig, can: Abilities) -> None:
         return
     if config.action.startswith("migrate") and not can.dests:
         raise Unsupported(None, f"needs Linux 6.17 for {where}; physical: true needs 6.11", config.action)
-    if config.young and not (config.action in _FILTERED_VIRTUAL and can.virtual_young):
-        raise Unsupported(None, f"is not looked at by action {config.action} for {where}: say physical: true", "young")
+    if looks_at_pages(config, can):
+        return
+    said = f"is not looked at by action {config.action} for {where}: say physical: true"
+    if config.young:
+        raise Unsupported(None, said, "young")
+    if _ANON not in config.page_types:
+        raise Unsupported(None, said, "pagetypes: [file]")
+
+
+def looks_at_pages(config: DamosConfig, can: Abilities) -> bool:
+    """Whether the kernel asks its filters about each page before it acts."""
+    return config.physical or (config.action in _FILTERED_VIRTUAL and can.virtual_young)
+
+
+def unfiltered(config: DamosConfig, can: Abilities) -> str:
+    """Which memory may go although the class does not name it, "" if none."""
+    if config.page_types != (_ANON,) or looks_at_pages(config, can):
+        return ""
+    way_out = "" if config.action in _VIRTUAL_ONLY else " (physical: true takes anonymous memory only)"
+    return (
+        f"action {config.action} looks at no pagetypes in processes: file pages that nobody else has mapped"
+        f" are taken, too{way_out}"
+    )
+
+
+def _filters(config: DamosConfig, can: Abilities) -> tuple[Filter, ...]:
+    """What leaves pages out."""
+    if not looks_at_pages(config, can):
+        return ()
+    kinds = (Filter(kind=_ANON, matching=_ANON not in config.page_types),) if len(config.page_types) == 1 else ()
+    return (*kinds, *((Filter(kind="young", matching=True),) if config.young else ()))
 
 
 def _share(quota: Quota, groups: int) -> Quota:

@@ -21,7 +21,6 @@ from reconciler.engine.console import Answers, Asked, Console
 from reconciler.engine.errands import Errands
 from reconciler.engine.figures import Books, Figures
 from reconciler.engine.kdamonds import Kdamonds
-from reconciler.engine.mover import Mover
 from reconciler.engine.node import NODE, NodeRoutines
 from reconciler.engine.scheduler import Scheduler
 from reconciler.engine.session import Session
@@ -138,12 +137,6 @@ class Engine:
     def running(self) -> dict[str, EngineTask]:
         with self._lock:
             return {workload: session.task for workload, session in self._sessions.items()}
-
-    def mover(self, workload: str) -> Mover | None:
-        """Of a running loop: for tasks by hand, and to pause it. It may be used from any thread."""
-        with self._lock:
-            session = self._sessions.get(workload)
-        return session.mover if session is not None else None
 
     def report(self, workload: str) -> EngineReport | None:
         with self._lock:

@@ -29,12 +29,16 @@ from reconciler.engine.ticker import Ticker
 from reconciler.engine.trackers.tracker import Means
 from reconciler.engineconfig import AvoidOomConfig, DamosConfig, DemoteIdleConfig
 from reconciler.model import EngineTask
-from sysfs import cgroup, process
+from sysfs import cgroup, numa, process
 from sysfs.errors import KernelError
 from sysfs.maps import Kind
 from sysfs.tree import Tree
 
 _BRAKE_CHECK_S = 1.0
+_BALANCING = (
+    "the kernel moves pages between nodes, too, to where they are used, and may undo what this policy does:"
+    " echo 0 > /proc/sys/kernel/numa_balancing"
+)
 _T = TypeVar("_T")
 
 _log = logging.getLogger("ebbtide.engine")
@@ -48,6 +52,7 @@ class Moving:
         self.policy: Policy = catalogue.make(task.config.policy, self._forecaster, epoch_ns)
         self._kernel: Damos | None = None  # who acts instead of our mover
         self._done = ""  # what it has done so far, for people
+        self._rival = ""  # who else moves pages between nodes
         self._interest: Interest | None = None
         self._doors = replace(around.doors, page_size=around.features.page_size)
         self.book, self._rooms = Book(), Rooms(around.tree, around.clock)
@@ -106,7 +111,8 @@ class Moving:
 
     def notes(self) -> list[str]:
         """What a reader of the report must know."""
-        notes = [self.policy.note, *(self._interest.notes if self._interest is not None else ()), self._done]
+        notes = [self.policy.note, *(self._interest.notes if self._interest is not None else ()), self._rival]
+        notes += [kernel.note, self._done] if (kernel := self._kernel) is not None else []
         return [note for note in notes if note]
 
     def came_back(self, size: int) -> None:
@@ -209,8 +215,14 @@ class Moving:
                 self._scores = self._of_each(members, process.oom_score)
             case DemoteIdleConfig(pages_of_interest_directory=directory) if directory:
                 self._interest = pages_of_interest.read(directory, self._around.features.page_size)
+        self._rival = _BALANCING if self._places() and len(nodes) > 1 and numa.balancing(self._around.tree) else ""
         if self.policy.locates:
             self._located = self._locate(members, nodes)
+
+    def _places(self) -> bool:
+        """Whether it is decided here which node memory is on."""
+        policy = self._task.config.policy
+        return self.wanted() and (self.policy.locates or (isinstance(policy, DamosConfig) and bool(policy.nodes)))
 
     def _of_each(self, members: Members, read: Callable[[Tree, int], _T]) -> dict[int, _T]:
         found: dict[int, _T] = {}

@@ -231,6 +231,14 @@ def populate(regions: Regions, counts: tuple[Counts, Counts], anon: int, now: in
     return result, int(back.sum())
 
 
+def entrusted(regions: Regions, anon: int) -> Regions:
+    """Where the kernel itself pages out, nobody says which pages: all anonymous ones that are in swap count as sent."""
+    result = regions.copy()
+    is_anon = regions["kind"] == anon
+    result["out"][is_anon] = regions["swapped"][is_anon]
+    return result
+
+
 def holds_something(regions: Regions) -> Regions:
     """Without regions that have no page anywhere; those whose file pages we sent away stay."""
     kept: Regions = regions[(regions["present"] > 0) | (regions["swapped"] > 0) | (regions["out"] > 0)]

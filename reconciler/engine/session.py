@@ -251,7 +251,7 @@ class Session:
         if self._tracker is None:
             means = self._means()
             self._tracker = self._around.trackers[self.task.tracker](means)
-            if (self.task.config.tracker.name, self.task.tracker) == ("auto", "damon") and self._knows_amounts():
+            if self.task.tracker == "damon" and self._knows_amounts():
                 self._tracker = Beside(self._tracker, means)
             self._moving.arm(means)
         return self._tracker
@@ -321,6 +321,8 @@ class Session:
 
     def _refresh(self, known: Process) -> None:
         back = self._surveyor.refresh(known, self._around.clock(), self.deciseconds())
+        if self.task.config.kernel_pages_out():
+            known.regions = regions.entrusted(known.regions, int(Kind.ANON))
         self._moving.came_back(back * self.page_size)
 
     # -- what leaves -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ one pass finds everything there is to say.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from reconciler.model import Problem, Severity
 USUAL_PAGE = 4096
 MOST_MS = 10 * 365 * 86_400_000  # ten years; memtierd's own type is a 64-bit number
 MOST_NODE = 1023  # CONFIG_NODES_SHIFT of the biggest kernels
+_QUOTED_KEY = re.compile(r'\s*\{\s*"')  # how JSON begins, and YAML hardly ever
 _MOST_DEPTH = 24  # of parts in parts: a filter of filters, a chain of chains
 
 
@@ -300,8 +302,12 @@ def read(document: Document, pointer: str, value: Any, reading: Reading, depth: 
             document.problem(pointer, said, "indent its keys below it, or use a block: `config: |`")
         )
         return None
-    folded = _is_json(value)
-    inner = documents.parse(value, document.file, document.inside(pointer), fold_keys=folded, budget=document.budget)
+    meant, error = _as_json(value)
+    folded, inside = meant and error is None, document.inside(pointer)
+    inner = documents.parse(value, document.file, inside, fold_keys=folded, budget=document.budget)
+    if error is not None and (isinstance(inner, tuple) or _has_capitals(inner.value)):
+        reading.problems.append(_json_problem(document.file, inside, pointer, error))
+        return None
     if isinstance(inner, tuple):
         reading.problems.extend(inner)
         return None
@@ -332,11 +338,25 @@ def _showing(value: object) -> str:
     return f"a list with {checking.show(wrong)}"
 
 
-def _is_json(text: str) -> bool:
+def _as_json(text: str) -> tuple[bool, json.JSONDecodeError | None]:
+    """Whether the text is meant as JSON, and why it is none. What is YAML as well may be that."""
     if not text.lstrip().startswith("{"):
-        return False
+        return False, None
     try:
         json.loads(text)
+    except json.JSONDecodeError as error:
+        return (True, error) if _QUOTED_KEY.match(text) else (False, None)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return False, None
+    return True, None
+
+
+def _has_capitals(value: object) -> bool:
+    return isinstance(value, Mapping) and any(key != key.lower() for key in value)
+
+
+def _json_problem(file: str, inside: documents.Offset, pointer: str, error: json.JSONDecodeError) -> Problem:
+    line, column = inside.place(error.lineno - 1, error.colno - 1)
+    message = f"not valid JSON: {error.msg}, at character {error.pos + 1} of the text"
+    hint = "JSON wants its quotes, commas and braces; as YAML, keys are in lower case"
+    return Problem(where=file, pointer=pointer, message=message, hint=hint, line=line, column=column)

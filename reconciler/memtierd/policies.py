@@ -221,9 +221,13 @@ def _damos(part: Part, interval: int) -> DamosConfig:
     physical = part.switch("physical")
     if action.startswith("lru_") and not physical:
         part.say("action", f"{action} works on physical memory only", "write physical: true")
+    page_types = _page_types(part)
+    if action in words.DAMOS_ADVICE and page_types == ("file",) and not physical:
+        hint = "write physical: true" if action == "pageout" else "write pagetypes: [anon, file]"
+        part.say("pagetypes", f"{action} takes anonymous memory of processes, too", hint)
     return DamosConfig(
         interval_ms=interval,
-        page_types=_page_types(part),
+        page_types=page_types,
         action=action,
         nodes=_damos_nodes(part, action),
         min_bytes=least,

@@ -43,6 +43,7 @@ POLICY_KEYS: Mapping[str, tuple[str, ...]] = {
 HEATMAP_KEYS = ("heatmax", "heatretention", "heatclasses")
 GOAL_KEYS = ("metric", "target", "numa", "path")
 DAMOS_ACTIONS = ("pageout", "cold", "migrate_cold", "migrate_hot", "lru_prio", "lru_deprio", "willneed", "stat")
+DAMOS_ADVICE = ("pageout", "cold", "willneed")  # madvise in processes, which looks at no filter
 DAMOS_METRICS = (  # Documentation/admin-guide/mm/damon/usage.rst; user_input is missing, as nobody here would feed it
     *("some_mem_psi_us", "node_mem_used_bp", "node_mem_free_bp", "node_memcg_used_bp", "node_memcg_free_bp"),
     *("active_mem_bp", "inactive_mem_bp", "node_eligible_mem_bp"),

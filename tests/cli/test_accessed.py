@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from reconciler.control import server
+from reconciler.control.answering import Answers
 from reconciler.engine.accessed import AccessedRow, AccessedTable
 from tests.cli.node import ID, Node, conforms, report, workload
 
@@ -24,7 +25,7 @@ def answer(asked: str, limits: Sequence[float]) -> AccessedTable:
 @pytest.fixture
 def daemon(node: Node) -> Iterator[Node]:
     node.publish(report(workload(), workload("shop/cart-1/log", id="unmeasured", engine=None)))
-    serving = server.serve(str(node.run / "control.sock"), dict, answer, lambda _: None)
+    serving = server.serve(str(node.run / "control.sock"), Answers(status=dict, accessed=answer))
     yield node
     serving.close()
 

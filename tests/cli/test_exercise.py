@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import versions
 from reconciler.cli import main
 from tests.cli.node import conforms, until
 
@@ -146,5 +147,5 @@ def test_meme_says_what_ebbtide_exercise_says() -> None:
     version = subprocess.run([*command, "-version"], capture_output=True, text=True, check=False)
 
     assert (wrong.returncode, wrong.stdout) == (64, "")
-    assert version.stdout == f"ebbtide {main.version()}\n"
+    assert version.stdout == f"ebbtide {versions.version()}\n"
     assert LAUNCHER.stat().st_mode & 0o111

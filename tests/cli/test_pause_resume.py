@@ -7,6 +7,7 @@ import pytest
 
 from reconciler import released
 from reconciler.control import server
+from reconciler.control.answering import Answers
 from reconciler.report import Report
 from tests.cli.node import ID, Node, conforms, report, workload
 
@@ -21,7 +22,7 @@ def woken(node: Node) -> Iterator[list[str]]:
         node.publish(_told(node))
 
     node.publish(_told(node))
-    serving = server.serve(str(node.run / "control.sock"), dict, lambda *_: {}, cycle)
+    serving = server.serve(str(node.run / "control.sock"), Answers(status=dict, wake=cycle))
     yield reasons
     serving.close()
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import plan
+from reconciler import agentwanted, gather, plan
 from reconciler.actions import StartEngine, StopEngine
+from reconciler.agentconfig import AgentTask, CompactConfig, Override
 from reconciler.cli import looking, steps, verify
 from reconciler.engineconfig import AgeConfig, EngineConfig
 from reconciler.model import Desired, EngineTask
-from reconciler.report import EngineReport
+from reconciler.report import AgentReport, EngineReport
+from sysfs.tree import Tree
 from tests.cli import kernel_tree
 from tests.cli.conftest import Machine
 from tests.cli.node import conforms, report, workload
@@ -195,3 +197,124 @@ def test_a_captured_machine_is_planned_for(machine: Machine, tmp_path: Path) -> 
     ).document
 
     assert {each["what"] for each in document["actions"]} == {"memory.high", "memory.swap.max"}
+
+
+# -- the agent ---------------------------------------------------------------------------------------------------------
+
+AGENT = """\
+memcg: {swap: true, cgroups: [{path: /shop, period_secs: 60}]}
+classes:
+  - name: roomy
+    reclaim: {floor: 1MiB}
+"""
+
+
+def on_agent(machine: Machine) -> AgentTask:
+    with looking.now(machine.options) as looked:
+        task = looked.look.desired.agent
+    assert task is not None
+    return task
+
+
+def test_the_plan_has_the_agent(machine: Machine) -> None:
+    machine.classes.write_text(AGENT)
+
+    shown, document = machine.ebbtide("plan"), machine.ebbtide("plan", "-o", "json").document
+
+    assert (shown.code, shown.out.splitlines()[1].split()) == (
+        2,
+        ["-", "set", "agent", "-", "memcg,", "reclaim", "of", "1", "-"],
+    )
+    conforms("plan", document)
+    assert document["actions"][0]["action"] == "set"
+    assert machine.ebbtide("plan", "db-1").code == 0, "it is no workload's"
+
+
+def test_verify_compares_the_daemons_agent_with_what_is_wanted(machine: Machine) -> None:
+    machine.classes.write_text(AGENT)
+    task = on_agent(machine)
+    fine = AgentReport(task=task.fingerprint(), doing=agentwanted.summary(task))
+    machine.node.publish(report(agent=fine))
+    with looking.now(machine.options) as looked:
+        same = looking.with_loops(looked, report(agent=fine))
+        other = looking.with_loops(looked, report(agent=replace(fine, task="other")))
+        off = looking.with_loops(looked, report())
+
+    assert list(verify.agent_differences(same)) == []
+    assert [(one.what, one.now) for one in verify.agent_differences(other)] == [("agent", "compact")]
+    assert [one.now for one in verify.agent_differences(off)] == ["off"]
+    assert machine.ebbtide("verify", "db-1").code == 0
+    document = machine.ebbtide("verify", "-o", "json").document
+    conforms("verify", document)
+    assert document["differences"][0]["wanted"] == "memcg, reclaim of 1"
+
+
+def test_a_paused_daemons_agent_is_what_the_plan_says(machine: Machine) -> None:
+    machine.classes.write_text(AGENT)
+    (machine.node.run / "paused").touch()
+    task = replace(on_agent(machine), observe=True)
+    with looking.now(machine.options) as looked:
+        seen = looking.with_loops(
+            looked, report(agent=AgentReport(task=task.fingerprint(), doing=agentwanted.summary(task), observe=True))
+        )
+
+    assert seen.look.observed.agent == task
+    assert list(verify.agent_differences(seen)) == []
+
+
+def test_what_was_set_at_runtime_is_part_of_every_look(machine: Machine) -> None:
+    machine.classes.write_text("compact: {disabled: true}")
+    override = Override(section="compact", values={"disabled": False, "period_secs": 5.0}, origin="root")
+    with looking.now(machine.options) as looked:
+        places = looking.places(machine.options, Tree(str(machine.root)))
+        seen = gather.look(places, looked.known, overrides=(override,))
+
+    assert seen.desired.agent is not None
+    assert seen.desired.agent.compact == CompactConfig(period_secs=5)
+    assert looked.look.desired.agent == AgentTask()
+
+
+def test_explain_says_what_the_agent_does_with_a_workload(machine: Machine) -> None:
+    machine.classes.write_text(AGENT)
+
+    shown, document = machine.ebbtide("explain", "db-1").out, machine.ebbtide("explain", "db-1", "-o", "json").document
+
+    conforms("explain", document)
+    assert document["agent"]["memcg"][0]["period_secs"] == 60
+    assert document["agent"]["reclaim"]["floor_bytes"] == 1 << 20
+    assert "  memcg   numa_id: [], disabled: false, swap: true, swappiness_max: 50, period_secs: 60" in shown
+    assert "  reclaim slo: pressure, target_percent: 0.1" in shown
+
+
+def test_explain_says_why_the_agent_leaves_it_alone(machine: Machine) -> None:
+    machine.classes.write_text("memcg: {}\nclasses: [{name: roomy, reclaim: never}]\n")
+
+    assert "  kept    by the agent: class roomy says reclaim: never" in machine.ebbtide("explain", "db-1").out
+
+
+def test_the_nodes_own_services_are_kept(machine: Machine) -> None:
+    kernel_tree.cgroup(machine.root, "/system.slice/containerd.service")
+    kernel_tree.cgroup(machine.root, "/kubelet.service")
+    machine.classes.write_text("memcg: {}\n")
+
+    assert [one.cgroup for one in on_agent(machine).kept] == [
+        "/init.scope",
+        "/kubelet.service",
+        "/system.slice/containerd.service",
+        "/system.slice/ebbtide.service",
+    ]
+
+
+def test_the_daemons_own_cgroup_counts_and_not_that_of_whoever_looks(machine: Machine) -> None:
+    """Else every look from a login session would differ from what the daemon does."""
+    machine.classes.write_text("memcg: {}\n")
+    task = on_agent(machine)
+    machine.node.publish(report(cgroup="/elsewhere/ebbtide.service"))
+    with looking.now(machine.options) as looked:
+        alone = looked.look.desired.agent
+    places = looking.places(machine.options, Tree(str(machine.root)))
+    beside = gather.look(places, looked.known, own_cgroup="/elsewhere/ebbtide.service").desired.agent
+
+    assert beside is not None
+    assert alone == task
+    assert [one.cgroup for one in beside.kept] == ["/elsewhere/ebbtide.service", "/init.scope"]

@@ -10,6 +10,7 @@ from reconciler import released, state
 from reconciler.actions import SaveOriginal
 from reconciler.baseline import Baseline
 from reconciler.control import server
+from reconciler.control.answering import Answers
 from reconciler.engine.kdamond_record import Loan, Record
 from reconciler.model import Knob
 from tests.cli import kernel_tree
@@ -120,7 +121,7 @@ def daemon(machine: Machine) -> Iterator[list[str]]:
         machine.node.publish(report(workload("db-1", id="db-1", state="released", engine=None)))
 
     machine.node.publish(report(row))
-    serving = server.serve(str(machine.node.run / "control.sock"), dict, lambda *_: {}, cycle)
+    serving = server.serve(str(machine.node.run / "control.sock"), Answers(status=dict, wake=cycle))
     yield reasons
     serving.close()
 

@@ -6,11 +6,27 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.agentconfig import Override
 from reconciler.cli import published
 from reconciler.model import Severity
-from reconciler.report import AgeBin, EngineReport, Report
+from reconciler.report import (
+    AgeBin,
+    AgentReport,
+    CompactReport,
+    EngineReport,
+    EvictionReport,
+    LruReport,
+    MemcgCgroup,
+    MemcgReport,
+    ReclaimedReport,
+    ReclaimReport,
+    Report,
+    SwapAreaReport,
+    SwapReport,
+)
 from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
 
+MIB = 1 << 20
 OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
 
 
@@ -175,3 +191,43 @@ def test_processes_without_a_cgroup_have_no_usage(node: Node) -> None:
     node.publish(report(workload(cgroup="", engine=None)))
 
     assert "converged      -     -     -    -     -  -        -" in node.ebbtide("status").out
+
+
+def test_the_agent_is_shown_with_what_its_parts_say(node: Node) -> None:
+    swap = SwapReport(state="steady", target_bytes=2 << 30, made=1, areas=(SwapAreaReport(path="/s", size_bytes=1),))
+    compact = CompactReport(state="waiting", seconds=1.5, stopped={"time": 1})
+    lru = LruReport(node=0, eviction=EvictionReport(page=7), reason="x", next_secs=None)
+    memcg = MemcgReport(
+        mechanism="mglru", taken_bytes=1 << 20, cgroups=(MemcgCgroup(path="/", id=1, ino=1, nodes=(lru,)),)
+    )
+    override = Override(section="memcg", cgroup="/a", values={"swap": True, "pass_bytes": 1 << 20}, origin="root")
+    told = AgentReport(task="f", doing="compact", overrides=(override,), errors=("memcg: ValueError",))
+    probed = ReclaimedReport(
+        workload="a", name="a/b/c", cgroup="/a", state="holding", reason="a disk", usage_bytes=MIB, taken_bytes=3 * MIB
+    )
+    other = replace(probed, name="d", reason="", footprint_bytes=MIB, would_take_bytes=2 * MIB)
+    told = replace(told, swap=swap, compact=compact, memcg=memcg, reclaim=ReclaimReport(workloads=(probed, other)))
+    node.publish(report(agent=told))
+
+    shown = node.ebbtide("status")
+
+    assert shown.code == 1
+    assert shown.out.splitlines()[-8:] == [
+        "   agent: compact",
+        "          memcg: mechanism mglru, taken 1M",
+        "          compact: state waiting, seconds 1.5",
+        "          swap: state steady, target 2G, made 1",
+        "          reclaim of a/b/c: holding, uses 1M, took 3M; a disk",
+        "          reclaim of d: holding, uses 1M, did with 1M, would have taken 2M",
+        "          set at runtime: memcg[/a] swap: yes, pass_bytes: 1M (by root)",
+        "          failed: memcg: ValueError",
+    ]
+    document = node.ebbtide("status", "-o", "json").document
+    conforms("status", document)
+    assert published.load(Report, document).agent == told
+
+
+def test_an_agent_that_is_off_is_not_mentioned(node: Node) -> None:
+    node.publish(report(agent=AgentReport(swap=SwapReport())))
+
+    assert "agent" not in node.ebbtide("status").out

@@ -10,6 +10,7 @@ from tests.e2e.machine import boot, image, kernel, topology
 GUEST = "/src/tests/e2e/guest"
 TIMEOUT = 1800
 TIERS = ("story_nodes.py", "story_policies.py")  # told on machines of their own: they take as long as all others
+PACKAGE = ("story_start.py", "story_package.py", "story_image.py")  # on machines that have nothing of ours
 NODES = "2304:0-1,768"  # what swap holds in memory comes on top of the pods
 
 
@@ -35,7 +36,7 @@ class Boot:
 
     def command(self) -> list[str]:
         chosen = [f"{GUEST}/{story}" for story in self.stories]
-        others = [f"--ignore={GUEST}/{story}" for story in TIERS if story not in self.stories]
+        others = [f"--ignore={GUEST}/{story}" for story in TIERS + PACKAGE if story not in self.stories]
         where = ["-c", f"{GUEST}/pytest.ini", "--rootdir", GUEST]
         return ["python3", "-m", "pytest", *where, "-m", self.marker, *others, *chosen]
 
@@ -50,6 +51,8 @@ FULL = {
     "debian-kernel-rest": Boot(marker="not smoke and not trackers"),
     "debian-kernel-tiers": Boot(stories=TIERS),
     "forky": Boot(suite="forky", marker="not trackers"),
+    "debian-package": Boot(stories=PACKAGE),
+    "forky-package": Boot(suite="forky", stories=PACKAGE),
 }
 TRACKERS = {
     name: Boot(kernel=name, stories=("story_trackers.py",)) for name in ("idlepage", "6.1", "6.12", "6.18", "7.2", "7")

@@ -32,6 +32,7 @@ class FakeNodes:
         self.pinned: set[int] = set()  # pages that migration gives up on
         self.busy: Counter[int] = Counter()  # how often a page cannot be isolated
         self.calls: list[tuple[int, int, int]] = []  # pid, pages, node
+        self.asked: Callable[[], None] = lambda: None  # happens when somebody asks where pages are
 
     def add(self, number: int, free: int, distances: tuple[int, ...] = (), *, cpu: bool = False) -> None:
         """A node with so many pages, all of them free. Distances in the order of nodes that exist then."""
@@ -61,6 +62,8 @@ class FakeMovePages(MovePages):
         self._nodes, self._process, self._before = nodes, process, before
 
     def _call(self, addresses: NDArray[np.uint64], nodes: NDArray[np.int32] | None, status: NDArray[np.int32]) -> int:
+        if nodes is None:
+            self._nodes.asked()
         if not self._process.folder.exists():
             return -errno.ESRCH
         index = ((addresses - np.uint64(BASE)) // np.uint64(PAGE)).astype(np.intp)

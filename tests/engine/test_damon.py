@@ -15,9 +15,17 @@ from reconciler.engine.kdamonds import OWN, Kdamonds
 from reconciler.engine.processes import Process, Surveyor
 from reconciler.engine.trackers.damon import Damon
 from reconciler.engine.trackers.tracker import Means
-from reconciler.engineconfig import DamonConfig, DamosConfig, DamosGoal, EngineConfig, TrackerConfig, WatcherConfig
-from reconciler.model import EngineSettings, EngineTask, Features
-from sysfs import process
+from reconciler.engineconfig import (
+    AgeConfig,
+    DamonConfig,
+    DamosConfig,
+    DamosGoal,
+    EngineConfig,
+    TrackerConfig,
+    WatcherConfig,
+)
+from reconciler.model import EngineSettings, EngineTask, Feature, Features
+from sysfs import mglru, process
 from sysfs.errors import KernelError
 from sysfs.maps import Kind, Maps
 from tests.engine.silent import Silent
@@ -370,7 +378,7 @@ def test_physical_memory_of_the_workloads_cgroups_alone(bench: Bench) -> None:
     assert bench.set("operations") == "paddr"
     assert bench.set("targets/0/regions/1/end") == str(0x40000000)
     assert [each["filters/0/memcg_path"] for each in found] == ["/a", "/a/below"]
-    assert {(each["filters/0/type"], each["filters/0/matching"], each["filters/1/type"]) for each in found} == {
+    assert {(each["filters/0/type"], each["filters/0/matching"], each["filters/2/type"]) for each in found} == {
         ("memcg", "N", "young")
     }
     assert {each["quotas/bytes"] for each in found} == {str(32 * MIB)}, "together what the class says"
@@ -426,13 +434,12 @@ def test_without_a_daemon_there_is_no_record(bench: Bench, fs: FakeFilesystem) -
     assert not list(Path("/").glob("**/kdamonds.json"))
 
 
-def test_a_report_never_waits_for_the_kernel_or_fails_with_it(bench: Bench) -> None:
-    bench.process(70, 256)
-    config = EngineConfig(policy=replace(COLD, interval_ms=1000), tracker=TrackerConfig(name="damon"), watcher=ANY)
-    features = Features(kernel="fake", page_size=PAGE, cgroup_mount=MOUNT)
+def engine_of(bench: Bench, config: EngineConfig, *works: str) -> Engine:
+    """With one loop, which has had its first turn."""
+    found = {name: Feature(name=name, works=True, detail="") for name in works}
     engine = Engine(
         bench.kernel.tree,
-        features,
+        Features(kernel="fake", page_size=PAGE, cgroup_mount=MOUNT, features=found),
         EngineSettings(),
         lambda _: None,
         lambda: bench.now,
@@ -442,6 +449,35 @@ def test_a_report_never_waits_for_the_kernel_or_fails_with_it(bench: Bench) -> N
     )
     engine.start(EngineTask(workload="w", config=config, tracker="damon", cgroups=(f"{MOUNT}/a",)))
     engine.scheduler.turn()
+    return engine
+
+
+@pytest.mark.parametrize("named", ["damon", "auto"])
+@pytest.mark.parametrize("works", [("mglru", "cgroup2"), ("mglru",), ("cgroup2",)])
+def test_the_kernels_amounts_are_shown_beside_where_it_has_them(
+    bench: Bench, named: str, works: tuple[str, ...]
+) -> None:
+    generations = "memcg 3 /a\n node 0\n  1 5000 7 0\n  2 1000 5 0\nmemcg 4 /b\n node 0\n  1 50 9 0\n  2 10 9 0\n"
+    bench.kernel.add_file(mglru.GENERATIONS, lambda: generations, lambda _: None)
+    bench.process(70, 256, Row(0, MIB))
+    config = EngineConfig(policy=AgeConfig(interval_ms=1000), tracker=TrackerConfig(name=named), watcher=ANY)
+    engine = engine_of(bench, config, *works)
+    bench.now += 60
+    engine.scheduler.turn()
+    report = engine.report("w")
+    table = engine.accessed("w", (0.0,))
+    engine.close()
+
+    expected = [("/a", 0, 5), ("/a", 1000, 7)] if len(works) == 2 else []
+    assert report is not None
+    assert [(each.cgroup, each.age_ms, each.anon_pages) for each in report.amounts] == expected
+    assert len(table.amounts) == len(expected)
+
+
+def test_a_report_never_waits_for_the_kernel_or_fails_with_it(bench: Bench) -> None:
+    bench.process(70, 256)
+    config = EngineConfig(policy=replace(COLD, interval_ms=1000), tracker=TrackerConfig(name="damon"), watcher=ANY)
+    engine = engine_of(bench, config)
     bench.pool.close()  # what was given back tells nothing any more
     before = engine.report("w")
     bench.now += 10

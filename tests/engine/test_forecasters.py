@@ -75,6 +75,18 @@ def child_of(forecaster: Stdio) -> int:
     return forecaster._child.process.pid
 
 
+def program_of(forecaster: Stdio) -> int:
+    """The program that has answered: its keeper's first child."""
+    keeper = child_of(forecaster)
+    return int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
+
+
+def kill_program_of(forecaster: Stdio) -> None:
+    """And wait until it is noticed."""
+    os.kill(program_of(forecaster), signal.SIGKILL)
+    os.waitid(os.P_PID, child_of(forecaster), os.WEXITED | os.WNOWAIT)
+
+
 def ticks(step: float) -> Callable[[], float]:
     """A clock that goes on by so much whenever somebody looks at it."""
     numbers = count()
@@ -100,7 +112,7 @@ def test_a_program_is_kept_and_its_answer_may_have_many_lines(start: Start) -> N
     forecaster.forecast(HEATS)
     assert child_of(forecaster) == first
     assert forecaster.note == ""
-    assert f"(pid {first})" in forecaster.dump(())
+    assert f"(below pid {first})" in forecaster.dump(())
 
 
 def test_pipes_do_not_fill_up(start: Start) -> None:
@@ -158,9 +170,7 @@ def test_a_program_that_dies_costs_no_round_while_retries_are_left(
 def test_who_died_between_two_rounds_costs_nothing(start: Start) -> None:
     forecaster = start(python(ECHO, retries=0))
     forecaster.forecast(HEATS)
-    assert forecaster._child is not None
-    os.kill(child_of(forecaster), signal.SIGKILL)
-    os.waitid(os.P_PID, child_of(forecaster), os.WEXITED | os.WNOWAIT)
+    kill_program_of(forecaster)
 
     assert forecaster.forecast(HEATS) is not None
 
@@ -266,8 +276,7 @@ def test_nothing_is_left_behind(start: Start, tmp_path: Path, end: str) -> None:
         steps = iter([0.0, 0.9, 2.0])
         assert forecaster.forecast(HEATS) is None
     elif end == "its own":
-        os.kill(child_of(forecaster), signal.SIGKILL)
-        os.waitid(os.P_PID, child_of(forecaster), os.WEXITED | os.WNOWAIT)
+        kill_program_of(forecaster)
         forecaster.forecast(HEATS)
     else:
         forecaster.close()

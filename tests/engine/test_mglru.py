@@ -4,6 +4,8 @@ import errno
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.engine import processes
 from reconciler.engine.accessed import AccessedTable
@@ -17,7 +19,9 @@ from reconciler.model import Features
 from reconciler.report import AgeBin
 from sysfs import mglru
 from sysfs.errors import Gone, Rejected
+from sysfs.mglru import Lruvec
 from sysfs.tree import Tree
+from tests.agent.fake_lru import FILE, FakeLru
 
 # As Linux 6.12 writes it; 7.0 has longer ids, and offline cgroups may show.
 TEXT = """memcg     1 /
@@ -85,6 +89,57 @@ def test_what_holds_no_generation_is_nothing(text: str) -> None:
     assert list(mglru.parse(text)) == []
 
 
+WILD = r"""memcg 18446744073709551615 /system.slice/a\x2db.service
+ node     0
+          4       4176         -0         -12
+          5       3132          7           8 ~
+memcg     0 /ended
+ node     1
+          1          5          1           1
+memcg   x77 /broken
+ node     0
+          9          9          9           9
+memcg     8 /two words  and blanks ~
+ node     x
+          9          9          9           9
+ node     3
+          4         oh          9           9
+          5         -1          2           3
+something else
+          6          0          4           5
+memcg     9 /last
+""".replace("~", "")
+
+
+def test_a_line_that_is_wrong_loses_nothing_but_what_belongs_to_it() -> None:
+    found = list(mglru.parse(WILD))
+
+    assert [(each.memcg, each.path, each.node) for each in found] == [
+        (18446744073709551615, r"/system.slice/a\x2db.service", 0),
+        (0, "/ended", 1),
+        (8, "/two words  and blanks ", 3),
+    ]
+    assert [(each.anon_pages, each.file_pages) for each in found[0].generations] == [(0, 0), (7, 8)]
+    assert [(each.number, each.age_ms) for each in found[2].generations] == [(5, 0), (6, 0)]
+    assert (found[2].oldest.number, found[2].youngest, found[2].pages) == (5, 6, 14)
+
+
+@pytest.mark.parametrize("text", [TEXT, WILD, "", "memcg     0 \n node 0\n 1 2 3 4\n"])
+@pytest.mark.parametrize("paths", [(), ("/",), ("/shop/db 1",), ("/", "/ended", "/two words  and blanks "), ("/no",)])
+def test_reading_a_few_is_reading_all_and_leaving_out(tree: LruTree, text: str, paths: tuple[str, ...]) -> None:
+    tree.text = text
+
+    assert mglru.read(tree, paths) == tuple(each for each in mglru.read(tree) if each.path in paths)
+
+
+@given(st.text(alphabet="memcgnode 0123456789-/x\n", max_size=300))
+def test_no_text_breaks_the_parser(text: str) -> None:
+    for each in mglru.parse(text + "\n" + TEXT):
+        assert each.generations
+        assert all(one.anon_pages >= 0 and one.file_pages >= 0 for one in each.generations)
+    assert list(mglru.parse(text + "\n" + TEXT))[-5:] == list(mglru.parse(TEXT))
+
+
 def test_aging_that_loses_a_race_reads_again(tree: LruTree) -> None:
     tree.racing = 1
     mglru.age(tree, mglru.read(tree)[1])
@@ -102,6 +157,55 @@ def test_aging_gives_up_on_an_endless_race_and_on_a_cgroup_that_is_gone(tree: Lr
     tree.text = ""
     with pytest.raises(Rejected, match="has no memory cgroup /shop/db 1 any more"):
         mglru.age(tree, wanted)
+
+
+def test_aging_without_swap_passes_over_anonymous_memory(tree: LruTree) -> None:
+    mglru.age(tree, mglru.read(tree)[0], swap=False)
+
+    assert tree.written == ["+ 1 0 1 0 1"]
+
+
+def test_who_follows_under_the_same_path_is_not_aged_in_its_place(tree: LruTree) -> None:
+    wanted, tree.racing = mglru.read(tree)[1], 1
+    tree.text = TEXT.replace("28123", "28999")
+    with pytest.raises(Rejected, match="any more"):
+        mglru.age(tree, wanted)
+
+
+def test_eviction_names_generation_swappiness_and_amount() -> None:
+    kernel = FakeLru()
+    wanted = grown(kernel)
+    mglru.evict(kernel, wanted, wanted.oldest.number, 0, 100)
+
+    assert kernel.commands("-") == [f"- {wanted.memcg} 0 {wanted.oldest.number} 0 100"]
+    assert kernel.groups["/shop"].lruvec().total(FILE) == 1000 - 128, "two batches of 64"
+
+
+@pytest.mark.parametrize(("up", "swappiness", "pages"), [(2, 0, 1), (0, -1, 1), (0, 201, 1), (0, 0, 0)])
+def test_what_the_kernel_would_refuse_is_not_asked(up: int, swappiness: int, pages: int) -> None:
+    kernel = FakeLru()
+    wanted = grown(kernel)
+    with pytest.raises(Rejected):
+        mglru.evict(kernel, wanted, wanted.oldest.number + up, swappiness, pages)
+
+    assert kernel.commands("-") == []
+
+
+def grown(kernel: FakeLru) -> Lruvec:
+    kernel.cgroup("/shop", file=1000)
+    for _ in range(3):
+        mglru.age(kernel, mglru.read(kernel)[1])
+    return mglru.read(kernel)[1]
+
+
+@pytest.mark.parametrize(("text", "expected"), [("0x0007\n", 7), ("0x0000", 0), ("7", 7), ("maybe", None), ("", None)])
+def test_switches_are_a_number(tree: LruTree, text: str, expected: int | None) -> None:
+    tree.read = lambda path: text  # type: ignore[method-assign]
+    if expected is None:
+        with pytest.raises(Rejected, match="not a number"):
+            mglru.enabled(tree)
+    else:
+        assert mglru.enabled(tree) == expected
 
 
 def means(tree: Tree) -> Means:

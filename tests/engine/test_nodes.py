@@ -97,6 +97,24 @@ def test_a_policy_is_told_where_memory_is_and_may_be(bench: Bench, policy: Recor
     assert report.node_bytes == {"0": 48 * PAGE, "1": 16 * PAGE}
 
 
+@pytest.mark.parametrize(("said", "noted"), [("1", True), ("2", True), ("0", False), ("", False)])
+@pytest.mark.parametrize("policy", [NODES, replace(NODES, idle_nodes=(-1,), active_nodes=())])
+def test_a_kernel_that_balances_nodes_itself_is_named(bench: Bench, said: str, noted: bool, policy: AgeConfig) -> None:
+    app(bench.kernel)
+    if said:
+        folder = bench.kernel.root / "proc/sys/kernel"
+        folder.mkdir(parents=True)
+        (folder / "numa_balancing").write_text(said + "\n")
+    bench.engine.start(bench.task(config=replace(CONFIG, policy=policy)))
+    bench.run(3)
+    report = bench.engine.report("w")
+
+    assert report is not None
+    assert any("echo 0 > /proc/sys/kernel/numa_balancing" in note for note in report.notes) == (
+        noted and policy is NODES
+    )
+
+
 def test_on_one_node_nobody_asks(bench: Bench, policy: Recorder) -> None:
     process = FakeProcess(bench.kernel.root, 50).map(0, 32).present(0, 32)
     bench.kernel.add(process)
@@ -149,11 +167,11 @@ def test_a_task_by_hand_runs_at_once_and_is_reported(bench: Bench) -> None:
     )
     bench.engine.start(bench.task(config=slow))
     bench.run(1)
-    mover = bench.engine.mover("w")
-    assert mover is not None
-    mover.add(Task(pid=50, to=(1,)))
+    session = bench.engine.session("w")
+    assert session is not None
+    session.mover.add(Task(pid=50, to=(1,)))
 
-    assert mover.state() == BUSY
+    assert session.mover.state() == BUSY
 
     bench.run(1)
     report = bench.engine.report("w")
@@ -161,7 +179,6 @@ def test_a_task_by_hand_runs_at_once_and_is_reported(bench: Bench) -> None:
     assert set(np.flatnonzero(process.node == 1)) == {*range(32), *range(64, 96)}
     assert report is not None
     assert report.moved_bytes == 48 * PAGE
-    assert bench.engine.mover("nobody") is None
 
 
 def test_stats_of_a_session(bench: Bench) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reconciler.engine.kdamonds import Wish
 from reconciler.engineconfig import (
     AgeConfig,
     AvoidOomConfig,
@@ -22,13 +21,14 @@ from reconciler.engineconfig import (
     RatioConfig,
     Watermark,
 )
-from reconciler.model import BrakeLimits, EngineSettings, Identity
+from reconciler.model import BrakeLimits, EngineSettings
 from reconciler.report import EngineReport
 from sysfs import pagemap
 from sysfs.damon import Stats
-from sysfs.damon_scheme import Abilities, Scheme, Spans
+from sysfs.damon_scheme import Abilities
 from sysfs.errors import KernelError
 from tests.engine.conftest import CONFIG, Bench
+from tests.engine.fake_pool import FakePool
 from tests.engine.fake_process import BASE, PAGE, FakeKernel, FakeProcess
 
 EVERY = 1000  # milliseconds, of all intervals
@@ -163,7 +163,7 @@ def test_a_forecaster_ends_with_its_loop(bench: Bench) -> None:
     while_it_ran = session.dump_policy(("forecast",))
     bench.engine.stop("w")
 
-    assert "(pid " in while_it_ran
+    assert "(below pid " in while_it_ran
     assert "(not running)" in session.dump_policy(("forecast",))
     assert on(process, 1) == [], "of heats that nobody knows nothing follows"
 
@@ -228,6 +228,20 @@ def test_single_pages_that_nobody_used_for_an_interval_are_demoted(bench: Bench,
     assert on(idle, 1) == [*range(WORD), *range(3 * WORD, 2048)]
 
 
+def test_pages_that_came_back_are_demoted_again(bench: Bench, idle: FakeProcess) -> None:
+    start(bench)
+    bench.run(1.5)
+    first = on(idle, 1)
+    idle.node[:WORD] = 0  # somebody brought them back, and used them
+    bench.kernel.access(0, WORD)
+    idle.write()
+    bench.run(1)
+    in_use = on(idle, 1)
+    bench.run(2)
+
+    assert (first, in_use, on(idle, 1)) == ([*range(2048)], [*range(WORD, 2048)], [*range(2048)])
+
+
 def test_marks_that_others_have_set_count_for_nothing(bench: Bench, idle: FakeProcess) -> None:
     """Who has just come was not watched, however idle its pages look."""
     late = FakeProcess(bench.kernel.root, 51).map(0, 64).present(0, 64, frame=4096)
@@ -274,50 +288,6 @@ def test_pages_of_interest_alone(bench: Bench, idle: FakeProcess, tmp_path: Path
 SCHEME = DamosConfig(interval_ms=EVERY, min_age_ms=5000)
 
 
-class FakePool:
-    """Kdamonds with one place, which remembers what the kernel is told: test_kdamonds.py has the kernel's own side."""
-
-    can = Abilities()
-
-    def __init__(self) -> None:
-        self.actions: list[tuple[str, ...]] = []  # at each change
-        self.pids: set[int] = set()
-        self.stats = Stats()
-        self.trouble: KernelError | None = None
-        self.left = 0
-
-    def join(self, wish: Wish) -> "FakePool":
-        assert wish.name == "w"
-        return self
-
-    def serve(self, processes: dict[Identity, Spans], schemes: tuple[Scheme, ...]) -> None:
-        self.pids = {pid for pid, *_ in processes}
-        self._say(schemes)
-
-    def act(self, schemes: tuple[Scheme, ...]) -> None:
-        if self.pids:
-            self._say(schemes)
-
-    def _say(self, schemes: tuple[Scheme, ...]) -> None:
-        actions = tuple(scheme.action for scheme in schemes)
-        if self.actions[-1:] != [actions]:
-            self.actions.append(actions)
-
-    def check(self) -> None:
-        """It runs."""
-
-    def done(self) -> Stats:
-        if self.trouble is not None:
-            raise self.trouble
-        return self.stats
-
-    def leave(self) -> None:
-        self.left += 1
-
-    def close(self) -> None:
-        """Nothing is left to give back."""
-
-
 @pytest.fixture
 def pool() -> FakePool:
     return FakePool()
@@ -338,8 +308,9 @@ def test_the_kernel_acts_and_says_what_it_did(damos: Bench, pool: FakePool) -> N
     damos.run(1)
 
     assert (pool.actions, pool.pids) == ([("pageout",)], {50})
-    assert report(damos).notes[1:] == (
-        "the kernel tried 5 MiB and applied pageout to 3 MiB; its quota was exceeded 2 times",
+    assert report(damos).notes[-2].startswith("action pageout looks at no pagetypes in processes")
+    assert report(damos).notes[-1] == (
+        "the kernel tried 5 MiB and applied pageout to 3 MiB; its quota was exceeded 2 times"
     )
     damos.engine.stop("w")
     assert pool.left == 1
@@ -395,7 +366,7 @@ def test_figures_that_cannot_be_read_are_said_and_the_loop_lives(damos: Bench, p
     damos.engine.start(damos.task(config=config(SCHEME)))
     damos.run(3)
 
-    assert report(damos).notes[1].startswith("what the kernel has done cannot be read: ")
+    assert report(damos).notes[-1].startswith("what the kernel has done cannot be read: ")
     assert report(damos).scans == 3
 
 

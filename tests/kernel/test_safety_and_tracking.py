@@ -82,6 +82,7 @@ def test_may_be_managed(process: ProcessFacts) -> None:
         "/system.slice",
         "/system.slice/ebbtide.service",
         "/system.slice/containerd.service",
+        "/system.slice/ssh.service",
         "/runtime.slice/kubelet.service",
         "/system.slice/crio.service",
     ],

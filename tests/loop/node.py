@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pyfakefs.fake_filesystem import FakeFilesystem
 
-from reconciler import backoff, desired, knobs, observe, plan
+from reconciler import agentwanted, backoff, desired, knobs, observe, plan
 from reconciler.actions import Known, Outcome, Plan, Retry
+from reconciler.agentconfig import AgentTask, CompactConfig, Override
 from reconciler.baseline import Baseline
 from reconciler.execute import Executor
 from reconciler.model import ClassTable, Desired, EngineTask, Knob, MemoryClass, Observed, Origin, Setting, Workload
@@ -28,6 +29,19 @@ class FakeEngines:
 
     def stop(self, workload: str) -> None:
         self.tasks.pop(workload, None)
+
+
+class FakeAgent:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.task = AgentTask()
+        self.acted: list[AgentTask] = []  # all tasks in which it may write
+
+    def change(self, task: AgentTask) -> None:
+        self.task = task
+        if not task.observe:
+            self.acted.append(task)
 
 
 def memory_class(name: str, **values: str) -> MemoryClass:
@@ -51,6 +65,8 @@ class Node:
     table: ClassTable | None = None  # instead of `classes` alone
     uncertain: bool = False  # a class file is unreadable
     blind: bool = False  # the cgroup tree cannot be seen
+    compact: CompactConfig | None = None  # the section, beside `classes`
+    overrides: tuple[Override, ...] = ()
 
     def __post_init__(self) -> None:
         self.kernel = FakeKernel(self.fs, lacks=self.lacks, swap=1 << 30)
@@ -62,12 +78,18 @@ class Node:
         """A new daemon process: only what is on disk is left."""
         self.baseline = Baseline(STATE, "boot")
         self.engines = FakeEngines()
+        self.agent = FakeAgent()
         self.retries: Mapping[backoff.Key, Retry] = {}
 
     def desired(self) -> Desired:
-        table = self.table or ClassTable(classes=self.classes)
+        table = self.table or ClassTable(classes=self.classes, compact=self.compact)
         features = self.kernel.features(*self.works)
-        return desired.resolve(table, self.workloads.values(), features, uncertain=self.uncertain)
+        return desired.resolve(
+            table, self.workloads.values(), features, uncertain=self.uncertain, overrides=self.overrides
+        )
+
+    def set(self, section: str, **values: object) -> None:
+        self.overrides = agentwanted.added(self.overrides, Override(section=section, values=values))
 
     def known(self) -> Known:
         return Known(
@@ -83,7 +105,7 @@ class Node:
             features = replace(features, cgroup_mount="")
         paths = {key: one.workload.cgroup for key, one in wanted.workloads.items() if one.workload.cgroup}
         seen = observe.observe(self.kernel.tree, features, paths, self.baseline.entries)
-        return replace(seen, engines=dict(self.engines.tasks))
+        return replace(seen, engines=dict(self.engines.tasks), agent=self.agent.task)
 
     def plan(self) -> Plan:
         wanted = self.desired()
@@ -92,7 +114,8 @@ class Node:
     def cycle(self) -> tuple[Outcome, ...]:
         """Plan and perform once; time moves on so that every retry is due."""
         decided = self.plan()
-        executor = Executor(self.tree or self.kernel.tree, MOUNT, self.baseline, self.engines, self.kernel.page_size)
+        tree = self.tree or self.kernel.tree
+        executor = Executor(tree, MOUNT, self.baseline, self.engines, self.kernel.page_size, self.agent)
         outcomes = executor.perform(decided)
         self.retries = backoff.advance(self.retries, outcomes, self.now, 0.0)
         self.now += backoff.LONGEST_SECONDS

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli import kernel_tree
+from tests.cli.node import conforms
 
 LONG = 60.0  # seconds; a limit for a broken daemon, polled, never waited for
 REPOSITORY = Path(__file__).parents[2]
@@ -237,3 +238,27 @@ def test_sizes_in_the_status_move_while_nothing_else_does(node: Node) -> None:
         until(lambda: node.workload()["state"] == "converged", "the class takes effect")
         (node.cgroup / "memory.swap.current").write_text("4096\n")
         until(lambda: node.workload()["swap_bytes"] == 4096, "figures are refreshed between cycles")
+
+
+def test_the_agent_follows_class_files_and_pause(node: Node) -> None:
+    def agent() -> Any:
+        return node.status()["agent"]
+
+    with node.daemon() as daemon:
+        until(lambda: node.status()["cycles"] >= 1, "a first cycle")
+        assert agent()["doing"] == "off"
+        node.classes("compact: {compact_order: 5}\nclasses: [{name: tight, reclaim: {}}]\n")
+        until(lambda: agent()["doing"] == "compact, reclaim of 1", "the sections take effect")
+        conforms("status", node.status())
+        assert [each["workload"] for each in agent()["reclaim"]["workloads"]] in ([], ["a"])
+        assert agent()["origins"]["compact.compact_order"] == f"{node.conf}/10-a.yaml:1"
+        (node.run / "paused").touch()
+        until(lambda: agent()["observe"], "a paused agent only observes")
+        (node.run / "paused").unlink()
+        until(lambda: not agent()["observe"], "and goes on")
+        node.classes("compact: {disabled: true}\n")
+        until(lambda: agent()["doing"] == "off", "and is off")
+        log = end(daemon, signal.SIGTERM)
+
+    assert daemon.returncode == 0, log
+    assert 'action=set-agent to="compact, reclaim of 1"' in log

@@ -13,10 +13,12 @@ from reconciler.actions import (
     RestoreKnob,
     Result,
     SaveOriginal,
+    SetAgent,
     StartEngine,
     StopEngine,
     WriteKnob,
 )
+from reconciler.agentconfig import AgentTask, CompactConfig
 from reconciler.baseline import Baseline
 from reconciler.engineconfig import AgeConfig, EngineConfig
 from reconciler.execute import Executor
@@ -37,6 +39,9 @@ class Engines:
     def stop(self, workload: str) -> None:
         self.said.append(f"stop {workload}")
 
+    def change(self, task: AgentTask) -> None:
+        self.said.append(f"agent {task.compact}")
+
 
 class Node:
     """A folder that looks like a cgroup mount with one cgroup, /w."""
@@ -50,7 +55,7 @@ class Node:
         self.inode = os.stat(self.knob.parent).st_ino
         self.engines = Engines()
         self.baseline = Baseline(self.state, "boot-1")
-        self.executor = Executor(Tree(folder), "/cg", self.baseline, self.engines, 4096)
+        self.executor = Executor(Tree(folder), "/cg", self.baseline, self.engines, 4096, self.engines)
 
     def save(self, written: str = "4096") -> SaveOriginal:
         return SaveOriginal(workload="w", cgroup="/w", inode=self.inode, knob=HIGH, original="max", written=written)
@@ -155,3 +160,8 @@ def test_engines_are_started_and_stopped(node: Node) -> None:
     node.perform(StopEngine(workload="x", reason="r"), StartEngine(workload="w", task=TASK))
 
     assert node.engines.said == ["stop x", "start w"]
+
+
+def test_the_agent_is_told_its_task(node: Node) -> None:
+    assert node.perform(SetAgent(task=AgentTask(compact=CompactConfig()))) == [Result.DONE]
+    assert node.engines.said == [f"agent {CompactConfig()}"]

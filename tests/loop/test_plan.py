@@ -12,10 +12,12 @@ from reconciler.actions import (
     RestoreKnob,
     Retry,
     SaveOriginal,
+    SetAgent,
     StartEngine,
     StopEngine,
     WriteKnob,
 )
+from reconciler.agentconfig import AgentTask, CompactConfig, Kept, ReclaimConfig, ReclaimTask
 from reconciler.desired import _without_doubles
 from reconciler.engineconfig import AgeConfig, EngineConfig
 from reconciler.model import (
@@ -294,3 +296,66 @@ def test_one_of_two_records_of_a_cgroup_gives_nothing_back() -> None:
     other = DesiredWorkload(workload=Workload(id="a", cgroup="/w"))
 
     assert plan(desired(other, WANTED), seen("max"), knows(ENTRY), 0).actions == ()
+
+
+# -- the agent ---------------------------------------------------------------------------------------------------------
+
+ON = AgentTask(compact=CompactConfig())
+OFF = AgentTask()
+PROBE = ReclaimTask(workload="w", name="w", cgroup="/w", config=ReclaimConfig())
+
+
+def agent(wanted: AgentTask | None, running: AgentTask = OFF, **more: Any) -> Any:
+    found = plan(Desired(agent=wanted), Observed(agent=running), Known(**more), 0)
+    return [action.task for action in found.actions if isinstance(action, SetAgent)], [
+        one.reason for one in found.holds
+    ]
+
+
+def test_the_agent_is_told_only_what_is_new() -> None:
+    assert agent(AgentTask()) == ([], [])
+    assert agent(ON) == ([ON], [])
+    assert agent(ON, ON) == ([], [])
+    assert agent(AgentTask(), ON) == ([AgentTask()], [])
+
+
+def test_an_agent_that_is_off_is_told_when_it_may_put_back_what_it_left() -> None:
+    assert agent(AgentTask(), AgentTask(observe=True)) == ([AgentTask()], [])
+    assert agent(AgentTask(observe=True), AgentTask()) == ([], [])
+
+
+def test_a_paused_agent_goes_on_with_what_it_did_and_only_observes() -> None:
+    observing = replace(ON, observe=True)
+
+    for wanted in (ON, AgentTask(), replace(ON, compact=CompactConfig(compact_order=3))):
+        assert agent(wanted, ON, paused=True)[0] == [observing]
+        assert agent(wanted, observing, paused=True)[0] == []
+    assert "writes nothing" in agent(ON, ON, paused=True)[1][0]
+    assert agent(AgentTask(), paused=True) == ([], [])
+
+
+def test_a_released_node_has_its_agent_off() -> None:
+    tasks, (reason,) = agent(ON, ON, released=frozenset({"*"}))
+
+    assert tasks == [AgentTask()]
+    assert "resume" in reason
+
+
+def test_a_released_workload_is_left_alone_by_the_agent() -> None:
+    wanted = Desired(workloads=desired(WANTED).workloads, agent=replace(ON, reclaims=(PROBE,)))
+
+    (action,) = plan(wanted, seen("max"), Known(released=frozenset({"w"})), 0).actions
+
+    kept = (Kept(cgroup="/w", reason="released by an administrator"),)
+    assert action == SetAgent(task=replace(ON, kept=kept))
+
+
+def test_a_stopping_daemon_does_not_undo_what_its_next_start_would_do_again() -> None:
+    assert agent(ON, ON, stopping=True) == ([], [])
+
+
+def test_an_unreadable_class_file_leaves_the_agent_as_it_is() -> None:
+    assert agent(None) == ([], [])
+    assert agent(None, ON) == ([], ["a class file is unreadable, and its sections may be in it"])
+    assert agent(None, ON, paused=True)[0] == [replace(ON, observe=True)]
+    assert agent(None, ON, released=frozenset({"*"}))[0] == [OFF]

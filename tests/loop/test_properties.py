@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyfakefs.fake_filesystem_unittest import Patcher
 
+from reconciler import agentwanted
+from reconciler.agentconfig import AgentTask, CompactConfig, ReclaimConfig
 from reconciler.model import MemoryClass, Workload
 from tests.kernel.faults import Dies, Fails, Fault, FaultyTree, Killed
 from tests.loop.node import Node, memory_class
@@ -19,6 +21,8 @@ CLASSES: dict[str, MemoryClass] = {
     "swapper": memory_class("swapper", memory_swap_max="max", memory_high="64M"),
     "tight": memory_class("tight", memory_high="50%", memory_low="4097"),
     "other": memory_class("other", memory_swap_max="0"),
+    "probed": replace(memory_class("probed", memory_swap_max="max"), reclaim=ReclaimConfig()),
+    "kept": replace(memory_class("kept", memory_swap_max="0"), reclaim_never=True),
 }
 NAMED = {"memory.swap.max", "memory.high", "memory.low"}
 ORIGINALS = {"memory.high": "33554432", "memory.swap.max": "8192", "memory.low": "0"}
@@ -34,6 +38,10 @@ steps = st.one_of(
     st.tuples(st.just("pause"), st.just(""), st.just("")),
     st.tuples(st.just("release"), names, st.just("")),
     st.tuples(st.just("blind"), st.just(""), st.just("")),
+    st.tuples(st.just("section"), st.just(""), st.sampled_from(["on", "off"])),
+    st.tuples(st.just("set"), st.just(""), st.sampled_from(["on", "off"])),
+    st.tuples(st.just("unreadable"), st.just(""), st.just("")),
+    st.tuples(st.just("release"), st.just("*"), st.just("")),
     st.tuples(st.just("rival"), names, st.sampled_from([*CLASSES, ""])),
 )
 disturbances = st.one_of(
@@ -99,6 +107,9 @@ def step(node: Node, what: str, path: str, value: str) -> None:
         "pause": lambda: setattr(node, "paused", not node.paused),
         "release": lambda: setattr(node, "released", node.released ^ {path}),
         "foreign": lambda: node.kernel.set(path, "memory.swap.max", value),
+        "section": lambda: setattr(node, "compact", CompactConfig() if value == "on" else None),
+        "set": lambda: node.set("compact", disabled=value == "off"),
+        "unreadable": lambda: setattr(node, "uncertain", not node.uncertain),
         "recreate": lambda: recreate(node, path),
     }
     deeds[what]()
@@ -113,7 +124,7 @@ def live(node: Node, story: list[tuple[str, str, str]], plan: dict[int, Fault]) 
         except Killed:
             node.restart()
     node.tree = None
-    node.paused = node.blind = False
+    node.paused = node.blind = node.uncertain = False
 
 
 @settings(max_examples=60, deadline=None)
@@ -127,7 +138,7 @@ def test_it_converges_to_a_fixpoint_and_writes_only_what_was_named(
 
         wanted = node.desired()
         for key, one in wanted.workloads.items():
-            if not node.released & {key, one.workload.cgroup}:
+            if not node.released & {key, one.workload.cgroup, "*"}:
                 shown = {knob: node.kernel.knob(one.workload.cgroup, knob) for knob in one.knobs}
                 assert shown == dict(one.knobs)
         written = {(write.path.rpartition("/")[0], write.path.rpartition("/")[2]) for write in node.kernel.writes}
@@ -145,11 +156,13 @@ def test_afterwards_everything_is_as_it_was(story: list[tuple[str, str, str]], p
         shown = {path: {knob: node.kernel.knob(path, knob) for knob in ORIGINALS} for path in CGROUPS}
         assert shown == dict.fromkeys(CGROUPS, ORIGINALS)
         assert node.baseline.entries == {}
+        assert agentwanted.is_off(node.agent.task)
 
 
 def let_go(node: Node) -> None:
     """No class applies any more; the runtime's container still runs, everything else has no record either."""
     node.classes.clear()
+    node.compact, node.overrides = None, ()
     node.workloads = {path: one for path, one in node.workloads.items() if path == CGROUPS[-1]}
     node.settle()
 
@@ -173,6 +186,42 @@ def test_death_at_any_effect_can_be_undone(story: str, effect: int, after: bool)
 
         shown = {path: {knob: node.kernel.knob(path, knob) for knob in ORIGINALS} for path in CGROUPS}
         assert shown == dict.fromkeys(CGROUPS, ORIGINALS)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(disturbances, max_size=25), fault_plans)
+def test_the_agent_does_what_is_wanted_and_never_more(
+    story: list[tuple[str, str, str]], plan: dict[int, Fault]
+) -> None:
+    with a_node() as node:
+        live(node, story, plan)
+        node.settle()
+
+        wanted = node.desired().agent
+        assert wanted is not None
+        if "*" in node.released:
+            assert agentwanted.is_off(node.agent.task)
+            return
+        assert agentwanted.same(node.agent.task, agentwanted.without(node.desired(), wanted, node.released))
+        probed = {one.cgroup for one in node.agent.task.reclaims}
+        assert probed <= {
+            one.workload.cgroup for one in node.desired().workloads.values() if one.class_name == "probed"
+        }
+        assert not probed & ({one.cgroup for one in node.agent.task.kept} | node.released)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(disturbances, max_size=25))
+def test_the_agent_never_acts_while_paused_or_all_is_released(story: list[tuple[str, str, str]]) -> None:
+    with a_node() as node:
+        for one in story:
+            acted = len(node.agent.acted)
+            step(node, *one)
+            if one[0] == "cycle" and node.paused:
+                assert node.agent.acted[acted:] == []
+                assert node.agent.task.observe or agentwanted.is_off(node.agent.task)
+            elif one[0] == "cycle" and "*" in node.released and not node.uncertain:
+                assert node.agent.acted[acted:] in ([], [AgentTask()])
 
 
 @settings(max_examples=30, deadline=None)

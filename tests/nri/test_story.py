@@ -56,6 +56,21 @@ def test_a_container_from_creation_to_removal(host: Host, place: Place) -> None:
     host.settle()
 
 
+@pytest.mark.parametrize(
+    ("handler", "recorded"), [("kata-clh", "kata-clh"), ("x" * 5000, "x" * 1000 + "..."), ("", "")]
+)
+def test_the_record_says_which_runtime_handler_the_pod_has(
+    host: Host, place: Place, handler: str, recorded: str
+) -> None:
+    of = pod({"class.memtierd.nri.io": "swap-idle-data"})
+    of.runtime_handler = handler
+    host.handshake()
+    host.create(of, container("f00d", of))
+    host.settle()
+
+    assert place.records()["f00d"].runtime_handler == recorded
+
+
 def test_the_same_told_by_an_old_host(host: Host, place: Place) -> None:
     one = container("f00d", IDLE_POD, pid=42)
     host.handshake()

@@ -137,6 +137,23 @@ def test_stats(prompt: Prompt) -> None:
 # -- policy, tracker, pidwatcher, routines ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "some"),
+    [
+        ("tracker", {"auto", "damon", "finder", "idlepage", "multi", "softdirty", "stub"}),
+        ("policy", {"age", "avoid-oom", "demote-idle", "heat", "ratio", "stub"}),
+        ("pidwatcher", {"cgroups", "filter", "pidlist", "proc"}),
+        ("routines", {"statactions", "stub"}),
+    ],
+)
+def test_what_can_be_made_is_listed_and_nothing_else_done(prompt: Prompt, name: str, some: set[str]) -> None:
+    lines = prompt(f"{name} -ls -create stub")
+
+    assert some <= set(lines)
+    assert lines == sorted(lines)
+    assert prompt.wrong(f"{name} -ls all")[0].startswith(f"{name}: unexpected word 'all'")
+
+
 def test_the_life_of_a_policy(prompt: Prompt) -> None:
     assert {"age", "heat", "ratio", "stub"} <= set(prompt("policy -ls"))
     assert prompt(f"policy -create age -config {AGE} -start") == ["policy created"]

@@ -113,6 +113,20 @@ def test_arange(prompt: Prompt) -> None:
     assert "from 1 on" in prompt.wrong("arange -split-length 0")[0]
 
 
+def test_pages_of_the_ranges_that_were_selected(prompt: Prompt) -> None:
+    """In memtierd nothing uses what arange selects."""
+    prompt("arange -pid 42 -min-length 20")
+
+    assert prompt("pages -attrs present") == [
+        "searching for address ranges of pid 42",
+        "found 2 address ranges",
+        "using 1 address ranges",
+        "aranges = <1 address ranges of pid 42>",
+        "pages = <12 pages of pid 42>",
+    ]
+    assert prompt("pages -ranges 400000-416000")[-1] == "pages = <2 pages of pid 42>"
+
+
 def test_swap_status_and_addresses(prompt: Prompt) -> None:
     assert prompt("swap -pid 42 -status") == ["42 8 / 48 pages, 0 / 0 MB (16.7 %) swapped out"]
     assert prompt("swap -pid 42 -vaddrs -ranges 42a000+64M") == [

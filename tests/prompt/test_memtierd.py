@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.control import server
+from reconciler.control.answering import Answers
 from tests.cli.node import ID, Node, report, until, workload
 from tests.prompt import children
 from tests.prompt.children import ROOT, SIZE, Sleeper, memtierd
@@ -176,8 +177,7 @@ def test_a_wrong_configuration_starts_nothing(tmp_path: Path, text: str, said: s
 
 def test_what_the_daemon_has_is_left_alone(node: Node, config: Path, sleeper: Sleeper) -> None:
     node.publish(report(workload()))
-    prompting = server.Prompting(held=lambda: {str(sleeper.pid): ID}, prompt=lambda *_: {})
-    serving = server.serve(str(node.run / "control.sock"), dict, lambda *_: {}, lambda _: None, prompting)
+    serving = server.serve(str(node.run / "control.sock"), Answers(held=lambda: {sleeper.pid: ID}))
     lines = f"time -sleep 1.5\ntracker -counters\nswap -pid {sleeper.pid} -in"
 
     left = memtierd(node.run, "-config", str(config), "-prompt", lines=lines)

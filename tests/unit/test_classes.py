@@ -456,6 +456,17 @@ WORDS = st.sampled_from(
         "age",
         "interval",
         "1s",
+        "memcg",
+        "psi",
+        "swap",
+        "cgroups",
+        "path",
+        "numa_id",
+        "guest_swap_path",
+        "reclaim",
+        "floor",
+        "memagent",
+        "compact",
     ]
 )
 VALUES = st.recursive(

@@ -20,6 +20,7 @@ CONTAINER = Workload(
     container="app",
     pod_uid="11-22",
     sandbox="feed",
+    runtime_handler="kata-qemu",
     cgroup="/kubepods/pod11-22/0123abcd",
     cgroups_path="/kubepods/pod11-22/0123abcd",
     pids=(42,),

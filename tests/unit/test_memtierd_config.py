@@ -72,6 +72,29 @@ def test_yaml_keys_in_another_case_are_a_mistake_as_in_memtierd() -> None:
     assert (problem.message, problem.hint) == ('unknown key "SwapOutMs"', 'did you mean "swapoutms"?')
 
 
+@pytest.mark.parametrize(
+    ("text", "said", "column"),
+    [
+        ('{"IntervalMs":5000,"SwapOutMs":}', "Expecting value, at character 32", 33),
+        ('{"IntervalMs":5000 "SwapOutMs":1}', "Expecting ',' delimiter, at character 20", 21),
+        ('{"IntervalMs":5000', "Expecting ',' delimiter, at character 19", 20),
+        ('{"intervalms":5000,,}', "Expecting property name enclosed in double quotes, at character 20", 21),
+    ],
+)
+def test_a_mistake_in_json_is_one_of_json(text: str, said: str, column: int) -> None:
+    """memtierd reads it as YAML, too, and says only what YAML makes of it."""
+    (problem,) = read(f"policy:\n  name: age\n  config:\n{' ' * 3}'{text}'\n").problems
+
+    assert problem.message == f"not valid JSON: {said} of the text"
+    assert (problem.line, problem.column) == (4, 3 + column)
+
+
+def test_what_is_no_json_may_be_yaml() -> None:
+    assert engine("policy: {name: age, config: '{\"intervalms\": 5000, swapout: 9s,}'}").policy == AgeConfig(
+        interval_ms=5000, swapout_ms=9000
+    )
+
+
 def test_missing_keys_take_the_documented_defaults() -> None:
     assert engine("policy: {name: age, config: {intervalms: 1000}}") == EngineConfig(
         policy=AgeConfig(interval_ms=1000, swapout_ms=0),

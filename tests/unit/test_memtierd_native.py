@@ -175,9 +175,11 @@ def damoses(draw: st.DrawFn) -> DamosConfig:
     action = draw(st.sampled_from(words.DAMOS_ACTIONS))
     few, many = sorted([draw(PERCENT), draw(PERCENT)])
     small, big = sorted([draw(BYTES), draw(BYTES)])
+    physical = draw(st.booleans()) or action.startswith("lru_")
+    both = st.just(("anon", "file"))
     return DamosConfig(
         interval_ms=draw(MS),
-        page_types=draw(PAGES),
+        page_types=draw(PAGES if physical or action not in words.DAMOS_ADVICE else both),
         action=action,
         nodes=draw(NODES) if action.startswith("migrate_") else (),
         min_bytes=small,
@@ -200,7 +202,7 @@ def damoses(draw: st.DrawFn) -> DamosConfig:
             )
         ),
         young=draw(st.booleans()),
-        physical=draw(st.booleans()) or action.startswith("lru_"),
+        physical=physical,
     )
 
 

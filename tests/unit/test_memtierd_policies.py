@@ -154,6 +154,12 @@ def test_what_is_read(text: str, wanted: PolicyConfig) -> None:
         (policy("damos", "action: migrate_cold"), 'migrate_cold needs "numas"', "numas: [2]"),
         (policy("damos", "numas: [2]"), "pageout moves nothing to other nodes", "migrate_cold"),
         (policy("damos", "action: lru_prio"), "lru_prio works on physical memory only", "physical: true"),
+        (policy("damos", "pagetypes: [file]"), "pageout takes anonymous memory of processes, too", "physical: true"),
+        (
+            policy("damos", "pagetypes: [file], action: cold"),
+            "cold takes anonymous memory of processes",
+            "[anon, file]",
+        ),
         (policy("damos", "minsize: 2M, maxsize: 1M"), "is smaller than minsize", "at least"),
         (policy("damos", "minaccess: 5%"), "is more than maxaccess", "100%"),
         (policy("damos", "minaccess: 5"), "5 is no percentage", "%"),

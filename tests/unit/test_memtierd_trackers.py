@@ -81,6 +81,10 @@ def tracker(name: str, settings: str = "") -> str:
             ),
         ),
         (
+            tracker("multi", "trackers: [{name: idlepage}, {name: softdirty}]"),
+            TrackerConfig(name="multi", trackers=(TrackerConfig(name="idlepage"), TrackerConfig(name="softdirty"))),
+        ),
+        (
             tracker(
                 "multi",
                 "trackers: [{name: idlepage, config: {scaninterval: 20s, regionsize: 64K}},"

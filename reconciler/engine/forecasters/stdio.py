@@ -2,7 +2,8 @@
 
 It is started when it is first asked, and kept. One that has died is started again and asked again, as often as
 `retries` says; that it died before it was asked costs none of them. One that is silent until the deadline, or says
-what cannot be an answer, is killed, and gets a new chance in the next round: this round has no forecast.
+what cannot be an answer, is killed, and gets a new chance in the next round: this round has no forecast. Nothing that
+it has started outlives it, nor any of them us.
 
 All of a round, retries too, is over at the deadline. What the program writes to its standard error goes to the file
 that `stderr` names, which only grows, or nowhere.
@@ -92,7 +93,7 @@ class Stdio:
     def dump(self, words: tuple[str, ...]) -> str:
         del words
         child = self._child
-        state = "not running" if child is None or child.ended() else f"pid {child.process.pid}"
+        state = "not running" if child is None or child.ended() else f"below pid {child.process.pid}"
         return f"stdio: {shlex.join(self._config.command)} ({state})" + (f": {self.note}" if self.note else "")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A tracker that says where, and MGLRU beside it that says how much: what `auto` takes where DAMON is the best.
+"""A tracker that says where, and MGLRU beside it that says how much: DAMON, where the kernel has both.
 
 DAMON's regions cannot show hot pages that are scattered more finely than they are; the amounts do.
 """

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.flags import Flag, Given
 
+Run = Callable[[Given, Desk], Iterator[str]]  # gives pieces of text, each without the last newline
+
 
 class Wrong(Exception):
     """The command cannot be done; its text says why, and what to do."""
@@ -27,7 +29,7 @@ class Again(Exception):
 class Command:
     name: str
     summary: str
-    run: Callable[[Given, Desk], Iterator[str]]  # gives pieces of text, each without the last newline
+    run: Run
     flags: tuple[Flag, ...] = ()
     words: str = ""  # that may follow the flags
 

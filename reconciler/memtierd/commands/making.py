@@ -1,8 +1,10 @@
-"""What policy, tracker, pidwatcher and routines have in common: -create, -config, -config-file, and who may not."""
+"""What policy, tracker, pidwatcher and routines have in common: -ls, -create, -config, -config-file, and who may."""
+
+from collections.abc import Iterator
 
 from reconciler import checking
 from reconciler.memtierd import words
-from reconciler.memtierd.commands.command import Wrong, no_words
+from reconciler.memtierd.commands.command import Run, Wrong, no_words
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.drafts import Source
 from reconciler.memtierd.flags import Flag, Given
@@ -37,6 +39,18 @@ def source(given: Given, desk: Desk) -> Source | None:
         path = given.text("config-file")
         return Source(text=desk.host.read_file(path), file=path, page_size=size)
     return Source(text=given.text("config"), page_size=size) if "config" in given else None
+
+
+def listing(known: tuple[str, ...], run: Run) -> Run:
+    """With -ls it lists what can be made, and does nothing else."""
+
+    def listed(given: Given, desk: Desk) -> Iterator[str]:
+        if "ls" not in given:
+            return run(given, desk)
+        no_words(given)
+        return iter(["\n".join(known)])
+
+    return listed
 
 
 def names(kind: words.Kind) -> tuple[str, ...]:

@@ -57,14 +57,15 @@ def _frame(given: Given, desk: Desk) -> Iterator[str]:
 
 
 def _select(given: Given, desk: Desk) -> Iterator[str]:
-    if "pid" not in given:
-        raise Wrong("which process? -pid PID")
-    pid, which = given.number("pid"), memory.wanted(given.parts("attrs") or memory.USUAL)
+    pid, which = _whose(given, desk), memory.wanted(given.parts("attrs") or memory.USUAL)
     yield f"searching for address ranges of pid {pid}"
     mine = memory.own(desk, pid)
     yield f"found {len(mine[0])} address ranges"
+    if "pid" not in given and desk.chosen is not None:
+        mine = ranges.within(desk.chosen.ranges, mine)
     if "ranges" in given:
         mine = memory.selected(desk, mine, given.parts("ranges"))
+    if "ranges" in given or "pid" not in given:
         yield f"using {len(mine[0])} address ranges"
     if not len(mine[0]):
         raise Wrong(memory.NO_RANGES)
@@ -81,6 +82,15 @@ def _select(given: Given, desk: Desk) -> Iterator[str]:
         found = memory.gathered(_on_node(desk, pid, found, given.number("node")))
     yield f"pages = <{ranges.size(found) // desk.page_size} pages of pid {pid}>"
     desk.pages = Pages(pid=pid, ranges=found)
+
+
+def _whose(given: Given, desk: Desk) -> int:
+    """Without -pid it is about the ranges that were selected before."""
+    if "pid" in given:
+        return given.number("pid")
+    if desk.chosen is None:
+        raise Wrong("which process? -pid PID, or select address ranges before: arange -pid PID")
+    return desk.chosen.pid
 
 
 def _on_node(desk: Desk, pid: int, found: Ranges, node: int) -> Iterator[Ranges]:
@@ -107,7 +117,12 @@ COMMAND = Command(
     summary="select pages of a process; say on which nodes those that are selected are; look at page frames",
     run=run,
     flags=(
-        Flag(name="pid", value="PID", number=True, text="select pages of this process"),
+        Flag(
+            name="pid",
+            value="PID",
+            number=True,
+            text="select pages of this process, not of the ranges that arange selected",
+        ),
         Flag(name="ranges", value="RANGE[,RANGE...]", text="only in START (a page), START-END or START+SIZE[kMGT]"),
         Flag(
             name="attrs",

@@ -16,9 +16,6 @@ LISTENERS = ("log", "tracker")
 
 def run(given: Given, desk: Desk) -> Iterator[str]:
     no_words(given)
-    if "ls" in given:
-        yield "\n".join(_NAMES)
-        return
     making.changeable(given, desk, "create", "config", "config-file", "start", "stop", "listener")
     yield from _make(given, desk)
     yield from _use(given, desk, _watcher(desk))
@@ -84,7 +81,7 @@ def go_list(pids: list[int] | tuple[int, ...]) -> str:
 COMMAND = Command(
     name="pidwatcher",
     summary="find processes, and tell the tracker or the log of them",
-    run=run,
+    run=making.listing(_NAMES, run),
     flags=(
         Flag(name="ls", text="list the pidwatchers that there are"),
         Flag(name="create", value="NAME", text="make a new pidwatcher"),

@@ -2,22 +2,19 @@
 
 from collections.abc import Iterator
 
-from reconciler.engineconfig import POLICY_NAMES, EngineConfig
-from reconciler.memtierd import drafts, native
+from reconciler.engineconfig import EngineConfig
+from reconciler.memtierd import drafts, native, words
 from reconciler.memtierd.commands import making
 from reconciler.memtierd.commands.command import Command, Wrong
 from reconciler.memtierd.desk import Desk
 from reconciler.memtierd.drafts import Source
 from reconciler.memtierd.flags import Flag, Given
 
-_NAMES = tuple(sorted(POLICY_NAMES.values()))
+_NAMES = making.names(words.POLICIES)
 _NONE = "no policy, create one with -create NAME"
 
 
 def run(given: Given, desk: Desk) -> Iterator[str]:
-    if "ls" in given:
-        yield "\n".join(_NAMES)
-        return
     making.checked(given, desk)
     if "create" in given:
         desk.policy = making.named("policy", given.text("create"), _NAMES)
@@ -68,17 +65,17 @@ def _config(desk: Desk, name: str) -> EngineConfig:
     return drafts.policy(name, Source(text="", page_size=desk.page_size)).config
 
 
-def _dump(desk: Desk, words: tuple[str, ...]) -> str:
+def _dump(desk: Desk, asked: tuple[str, ...]) -> str:
     session = desk.host.session("policy")
     if session is None:
         raise Wrong("the policy was not started yet: -start")
-    return session.dump_policy(words)
+    return session.dump_policy(asked)
 
 
 COMMAND = Command(
     name="policy",
     summary="make, start and stop the policy, look into it",
-    run=run,
+    run=making.listing(_NAMES, run),
     words="[WORD...]",
     flags=(
         Flag(name="ls", text="list the policies that there are"),

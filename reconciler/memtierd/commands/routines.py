@@ -12,9 +12,6 @@ _NAMES = making.names(words.ROUTINES)
 
 
 def run(given: Given, desk: Desk) -> Iterator[str]:
-    if "ls" in given:
-        yield "\n".join(_NAMES)
-        return
     making.checked(given, desk)
     known = _known(desk)
     if "create" in given:
@@ -62,7 +59,7 @@ def _of_one(given: Given, desk: Desk, routine: Routine) -> Iterator[str]:
 COMMAND = Command(
     name="routines",
     summary="make, start and stop routines",
-    run=run,
+    run=making.listing(_NAMES, run),
     words="[WORD...]",
     flags=(
         Flag(name="ls", text="list the kinds of routines that there are"),

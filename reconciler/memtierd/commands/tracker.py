@@ -21,9 +21,6 @@ _DUMPS = "-dump raw start|new|stop, or -dump regions"
 
 
 def run(given: Given, desk: Desk) -> Iterator[str]:
-    if "ls" in given:
-        yield "\n".join(_NAMES)
-        return
     making.checked(given, desk)
     if "create" in given:
         name = making.named("tracker", given.text("create"), _NAMES)
@@ -143,7 +140,7 @@ def _dump(session: Tracking, words_given: tuple[str, ...]) -> str:
 COMMAND = Command(
     name="tracker",
     summary="make, start and stop a tracker, print what it counted",
-    run=run,
+    run=making.listing(_NAMES, run),
     words="[WORD...]",
     flags=(
         Flag(name="ls", text="list the trackers that there are"),

@@ -129,4 +129,4 @@ def first_json(log: Path) -> dict[str, Any]:
 def example() -> dict[str, Any]:
     """The example that is shipped, with the exerciser from here."""
     text = Path("/src/etc/examples/kubernetes/pod.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text.replace("/usr/lib/python3/dist-packages/reconciler/exercise.py", EXERCISER)))
+    return dict(yaml.safe_load(text.replace("/usr/lib/ebbtide/reconciler/exercise.py", EXERCISER)))

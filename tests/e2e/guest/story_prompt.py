@@ -3,8 +3,10 @@
 The kernel's own files judge: VmSwap, pagemap, numa_maps. The launchers are called by their names, as the manual has it.
 """
 
+import fcntl
 import os
 import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,12 +50,17 @@ class Meme:
 
     def on(self, number: int) -> float:
         """The share of all of its anonymous memory that is on this node."""
+        found = self.nodes()
+        return found[number] / max(sum(found.values()), 1)
+
+    def nodes(self) -> dict[int, int]:
+        """Pages of its anonymous memory on each node."""
         found = {0: 0, 1: 0}
         for line in Path(f"/proc/{self.pid}/numa_maps").read_text(encoding="utf-8").splitlines():
             if "anon=" in line and "file=" not in line:
                 for each, pages in re.findall(r" N(\d+)=(\d+)", line):
                     found[int(each)] += int(pages)
-        return found[number] / max(sum(found.values()), 1)
+        return found
 
 
 def environment() -> dict[str, str]:
@@ -277,6 +284,63 @@ def test_a_policy_in_unquoted_json_moves_idle_memory() -> None:
         assert "policy created" in out
         assert 0.6 < meme.on(1) < 0.95, "8 of 48 MiB are written again and again"
         assert "accessed: " in out
+
+
+DEMOTE_IDLE = """\
+policy:
+  name: demote-idle
+  config: |
+    intervalms: 5000
+    idlenumas: [1]
+    pagesofinterestdir: FOLDER
+    mover:
+      intervalms: 20
+      bandwidth: 100
+"""
+
+
+@contextmanager
+def serving(config: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """`memtierd -config FILE` with nothing to read commands from, as a service has it."""
+    words = ["memtierd", "-config", str(config), "-l", str(log)]
+    with subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment()) as process:
+        try:
+            yield process
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            print(log.read_text(encoding="utf-8"), flush=True)
+
+
+def interesting(folder: Path, pid: int, start: int, end: int) -> None:
+    """As the protocol has it: written under an exclusive lock."""
+    with (folder / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / f"{pid}.vab").write_bytes(struct.pack("<2Q", start, end))
+
+
+@two_nodes
+@pytest.mark.skipif(not IDLE_BITMAP.exists(), reason="only the test kernel knows single idle pages")
+def test_idle_pages_of_interest_are_demoted_by_a_configuration_of_memtierds(tmp_path: Path) -> None:
+    """Nobody but the files says whose memory it is: half of the array, and of that 8 MiB are in use."""
+    folder, config = tmp_path / "interest", tmp_path / "demote-idle.yaml"
+    folder.mkdir()
+    config.write_text(DEMOTE_IDLE.replace("FOLDER", str(folder)), encoding="ascii")
+    with exercising(None, "-brc", "0", "-bwc", "1", "-bws", "8M", "-bwi", "200ms") as meme:
+        interesting(folder, meme.pid, meme.start, meme.start + SIZE // 2)
+        with serving(config, tmp_path / "log"):
+
+            def far(least: int, most: int) -> bool:
+                found = meme.nodes()[1] * memory.PAGE // MIB
+                print(f"    {found} MiB are on the far node", flush=True)
+                assert found <= most, "nobody is interested in more, or it is in use"
+                return found >= least
+
+            poll.until("the idle part of it is far", lambda: far(15, 18), seconds=240, pause=3)
+            poll.never("more goes, or it comes back", lambda: not far(15, 18), seconds=15, pause=3)
+            interesting(folder, meme.pid, meme.start, meme.end)
+            poll.until("all that is idle is far", lambda: far(38, 42), seconds=240, pause=3)
 
 
 # -- trackers ----------------------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ PACKAGES = [
     "python3-pyfakefs",
     "python3-hypothesis",
     "strace",
+    "xfsprogs",
+    "btrfs-progs",
 ]
 
 # The Go packages are wanted for two .proto files, out of 370 MB.

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.control import client, server
+from reconciler.control import client, server, wire
+from reconciler.control import control_pb2 as pb
+from reconciler.control.answering import Answers, Desk
 
 
 @dataclass
@@ -17,6 +19,9 @@ class Daemon:
     """What the daemon hands to the server."""
 
     reasons: list[str] = field(default_factory=list)
+
+    def answers(self) -> Answers:
+        return Answers(status=self.status, accessed=self.accessed, wake=self.reasons.append)
 
     def status(self) -> dict[str, Any]:
         return {"state": "running", "workloads": []}
@@ -40,7 +45,7 @@ class Pair:
 def pair(tmp_path: Path) -> Iterator[Pair]:
     daemon, path = Daemon(), tmp_path / "a 50% full #1 folder?" / "control.sock"
     path.parent.mkdir()
-    serving = server.serve(str(path), daemon.status, daemon.accessed, daemon.reasons.append)
+    serving = server.serve(str(path), daemon.answers())
     with client.Client(str(path)) as ends:
         yield Pair(daemon, ends, path)
     serving.close()
@@ -65,7 +70,7 @@ def test_unknown_workload_keeps_the_daemons_words(pair: Pair) -> None:
         pair.client.accessed("other", [])
 
 
-@pytest.mark.parametrize(("workload", "limits"), [("known", [2, 1]), ("", [0]), ("known", [-1]), ("known", ["x"])])
+@pytest.mark.parametrize(("workload", "limits"), [("known", [2, 1]), ("", [0]), ("known", [-1])])
 def test_a_wrong_question_is_refused(pair: Pair, workload: str, limits: list[Any]) -> None:
     with pytest.raises(client.Wrong):
         pair.client.accessed(workload, limits)
@@ -73,7 +78,7 @@ def test_a_wrong_question_is_refused(pair: Pair, workload: str, limits: list[Any
 
 def test_only_the_owner_may_connect(pair: Pair) -> None:
     assert stat.S_IMODE(pair.path.stat().st_mode) == 0o600
-    assert os.listdir(pair.path.parent) == ["control.sock"]
+    assert [stat.S_IMODE(one.stat().st_mode) for one in pair.path.parent.iterdir() if one.is_dir()] == [0o700]
 
 
 def test_nobody_answers(tmp_path: Path) -> None:
@@ -83,8 +88,8 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 def test_a_dead_daemons_socket_is_replaced_and_a_successors_is_left_alone(tmp_path: Path) -> None:
     path, daemon = str(tmp_path / "control.sock"), Daemon()
-    first = server.serve(path, daemon.status, daemon.accessed, daemon.reasons.append)
-    second = server.serve(path, daemon.status, daemon.accessed, daemon.reasons.append)
+    first = server.serve(path, daemon.answers())
+    second = server.serve(path, daemon.answers())
     first.close()
     with client.Client(path) as ends:
         assert ends.status()["state"] == "running"
@@ -96,4 +101,23 @@ def test_a_dead_daemons_socket_is_replaced_and_a_successors_is_left_alone(tmp_pa
 def test_a_path_that_no_socket_can_have_is_said(tmp_path: Path) -> None:
     daemon = Daemon()
     with pytest.raises(ValueError, match="107 bytes"):
-        server.serve(str(tmp_path / ("x" * 120)), daemon.status, daemon.accessed, daemon.reasons.append)
+        server.serve(str(tmp_path / ("x" * 120)), daemon.answers())
+
+
+def test_every_method_of_the_description_is_served() -> None:
+    described = pb.DESCRIPTOR.services_by_name["Control"]
+
+    assert described.full_name == wire.SERVICE
+    assert {one.name: (one.input_type.name, one.output_type.name) for one in described.methods} == {
+        name: (method.asked.DESCRIPTOR.name, method.answered.DESCRIPTOR.name) for name, method in wire.METHODS.items()
+    }
+    desk = Desk(Answers(), str, may_change=True)
+    assert desk.handlers().keys() == wire.METHODS.keys()
+
+
+@pytest.mark.parametrize("name", [name for name, method in wire.METHODS.items() if not method.stream])
+def test_what_a_daemon_does_not_have_is_said(tmp_path: Path, name: str) -> None:
+    serving = server.serve(str(tmp_path / "control.sock"), Answers())
+    with client.Client(serving.socket_path) as ends, pytest.raises(client.Unavailable, match="no answer to that"):
+        ends._ask(name, wire.METHODS[name].asked(**({"workload": "a"} if name in {"Accessed", "History"} else {})))
+    serving.close()

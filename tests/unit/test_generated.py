@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROTOS = sorted(str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.glob("[nr]*/**/*.proto"))
 PROTOC = shutil.which("protoc") or ""
 
 
@@ -15,10 +16,10 @@ def version() -> str:
 
 
 @pytest.mark.skipif(" 3.21." not in version(), reason="needs protoc 3.21 (Debian: protobuf-compiler)")
-@pytest.mark.parametrize("name", ["api", "envelope"])
+@pytest.mark.parametrize("name", [*PROTOS])
 def test_generated_code_is_up_to_date(tmp_path: Path, name: str) -> None:
-    command = [PROTOC, f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", f"nri/{name}.proto"]
+    command = [PROTOC, f"--python_out={tmp_path}", f"--pyi_out={tmp_path}", f"{name}.proto"]
     subprocess.run(command, cwd=ROOT, check=True)
 
-    for file in (f"nri/{name}_pb2.py", f"nri/{name}_pb2.pyi"):
+    for file in (f"{name}_pb2.py", f"{name}_pb2.pyi"):
         assert (tmp_path / file).read_text() == (ROOT / file).read_text(), f"{file} is old: ./run proto"
