@@ -17,6 +17,7 @@ from reconciler import (
     classes,
     gather,
     lastgood,
+    outlook,
     plan,
     rendered,
     state,
@@ -75,7 +76,10 @@ class Daemon:
         self.feed = Feed()
         self.transitions = transitions.Transitions(self.feed.publish)
         self.last: status.Cycle | None = None
-        self.chronicle = chronicle.Chronicle(places.state_dir, places.run_dir, versions.version(), self.features.kernel)
+        self.chronicle = chronicle.Chronicle(
+            places.state_dir, places.run_dir, versions.version(), self.features.kernel, stalled=self._stalled
+        )
+        self.outlook = outlook.Outlook(places.tree, self._accessed)
         watchdog = watchdog_seconds()
         self.loop = Loop(
             cycle=self.cycle,
@@ -192,9 +196,10 @@ class Daemon:
             foreign_writes=self.foreign,
         )
         self.last = done
-        self.report = self._report(done, reason, time.monotonic() - begin)
+        report = self._report(done, reason, time.monotonic() - begin)
+        report = self.outlook.told(report, look.table, self.features, begin)
+        self.report = self.chronicle.cycle(report, outcomes, look.table.metrics)
         self.transitions.tell(self.report, outcomes)
-        self.chronicle.cycle(self.report, outcomes, look.table.metrics)
         self._publish()
 
     def _report(self, done: status.Cycle, reason: str, seconds: float) -> Report:
@@ -244,8 +249,7 @@ class Daemon:
 
     def refresh(self) -> None:
         """Publish the engine's figures between cycles; nothing else is looked at."""
-        self.report = self._with_figures()
-        self.chronicle.look(self.report)
+        self.report = self.chronicle.look(self._with_figures())
         self._publish()
 
     def _with_figures(self) -> Report:
@@ -255,6 +259,17 @@ class Daemon:
     def _sizes(self, path: str) -> tuple[int, int]:
         directory = self.features.cgroup_mount + path
         return cgroup.usage_bytes(self.places.tree, directory), cgroup.swap_bytes(self.places.tree, directory)
+
+    def _stalled(self, report: Report) -> Mapping[str, int]:
+        paths = {row.id: row.cgroup for row in report.workloads if row.cgroup}
+        return gather.stalled(self.places.tree, self.features.cgroup_mount, paths)
+
+    def heatmap(self, workload: str) -> Mapping[str, Any]:
+        """A workload, or the node (""), over time; LookupError for one that is not known."""
+        wall = time.time()
+        trends = self.chronicle.trends
+        more = {"map": self.engine.heat(workload, wall)} if workload else {"stall_percent": trends.stalls()}
+        return {"sizes": trends.document(workload), **more}
 
     def accessed(self, workload: str, limits: Sequence[float]) -> Mapping[str, Any]:
         """A workload's memory by time since last access; LookupError when nothing tracks it."""

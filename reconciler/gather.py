@@ -3,6 +3,7 @@
 Level-triggered: nothing here knows what changed, it reads what is there now.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from reconciler.agentconfig import AgentTask, Kept, Override
 from reconciler.baseline import Baseline
 from reconciler.engine.kdamond_record import Record
 from reconciler.model import ClassTable, Desired, EngineTask, Features, Observed, Problem, Workload
-from sysfs import boot, cgroup, probe
+from sysfs import boot, cgroup, pressure, probe
+from sysfs.errors import KernelError
 from sysfs.tree import Tree
 
 
@@ -114,6 +116,16 @@ def never_managed(tree: Tree, mount: str, own_cgroup: str) -> tuple[Kept, ...]:
         for glob in (f"/{name}", f"/*/{name}"):
             found |= dict.fromkeys(cgroup.expand(tree, mount, glob), safety.service_refusal(name))
     return tuple(Kept(cgroup=path, reason=reason) for path, reason in sorted(found.items()))
+
+
+def stalled(tree: Tree, mount: str, paths: Mapping[str, str]) -> dict[str, int]:
+    """Microseconds in which tasks waited for memory, by the names of the cgroups' `paths`; of the node as ""."""
+    found: dict[str, int] = {}
+    files = {key: f"{mount}{path.rstrip('/')}/memory.pressure" for key, path in paths.items()}
+    for name, path in {**files, "": pressure.NODE}.items():
+        with contextlib.suppress(KernelError, ValueError):  # pressure may not be accounted, or the cgroup gone
+            found[name] = pressure.read(tree, path).some_us
+    return found
 
 
 def _printable(name: str) -> str:

@@ -6,8 +6,9 @@ loops, workloads and the daemon. Avoided cost is an integral: what is away now, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from reconciler.report import EngineReport, ReclaimedReport, Report, WorkloadReport
+from reconciler.report import ClassReport, EngineReport, ReclaimedReport, Report, SavedReport, WorkloadReport
 
 MOST_GONE = 200  # workloads that are no more, the last ones to go
 _LONGEST_STEP_S = 120.0  # nobody looked for longer: what was away meanwhile is not known
@@ -59,6 +60,7 @@ class Ledger:
     workloads: Mapping[str, Account] = field(default_factory=dict)  # by id
     classes: Mapping[str, Account] = field(default_factory=dict)
     last: Mapping[str, Counted] = field(default_factory=dict)  # by id: what was counted at the last look
+    away: Mapping[str, int] = field(default_factory=dict)  # by id: bytes that were away at the last look
     at: float = 0.0  # of the last look, seconds of the wall clock; 0 = there was none
 
 
@@ -74,6 +76,15 @@ def counted(row: WorkloadReport, reclaimed: ReclaimedReport | None) -> Counted:
     )
 
 
+def away(row: WorkloadReport, reclaimed: ReclaimedReport | None) -> int:
+    """Bytes that left memory and are not back. What ended processes had away is nowhere, and saves nothing."""
+    here = row.engine.away_bytes if row.engine else None
+    if here is None:
+        return counted(row, reclaimed).away_bytes
+    probed = counted(replace(row, engine=None), reclaimed).away_bytes
+    return min(here, counted(row, None).away_bytes) + probed
+
+
 def look(before: Ledger, report: Report, now: float, *, first: bool = False) -> Ledger:
     """The ledger after a report. `first`: of a daemon that has just begun, whose loops count from zero."""
     seconds = now - before.at if before.at and 0 < now - before.at <= _LONGEST_STEP_S else 0.0
@@ -81,16 +92,47 @@ def look(before: Ledger, report: Report, now: float, *, first: bool = False) -> 
     probed = {each.workload: each for each in (reclaim.workloads if reclaim else ())}
     present = {row.id: row for row in report.workloads if row.class_name}
     last: dict[str, Counted] = {}
+    gone: dict[str, int] = {}
     workloads, classes = dict(before.workloads), dict(before.classes)
     for key, row in present.items():
         last[key] = found = counted(row, probed.get(key))
         added = found.since(Counted() if first else before.last.get(key, Counted()))
-        avoided = found.away_bytes * seconds
+        gone[key] = away(row, probed.get(key))
+        avoided = gone[key] * seconds
         for book, word in ((workloads, key), (classes, row.class_name)):
             name = row.name if book is workloads else row.class_name
             account = book.get(word) or Account(name=name, class_name=row.class_name, since=now)
             book[word] = account.plus(added, avoided, now)
-    return Ledger(workloads=_bounded(workloads, present), classes=classes, last=last, at=now)
+    return Ledger(workloads=_bounded(workloads, present), classes=classes, last=last, away=gone, at=now)
+
+
+def told(known: Ledger, report: Report) -> Report:
+    """The report with what the ledger knows of its workloads and of all classes."""
+    rows = tuple(
+        replace(row, saved=_saved(known.workloads.get(row.id), known.away.get(row.id, 0))) for row in report.workloads
+    )
+    here: dict[str, int] = {}
+    for row in rows:
+        here[row.class_name] = here.get(row.class_name, 0) + row.saved.away_bytes
+    classes = tuple(
+        ClassReport(name=name, saved=_saved(account, here.get(name, 0)))
+        for name, account in sorted(known.classes.items())
+    )
+    return replace(report, workloads=rows, classes=classes)
+
+
+def _saved(account: Account | None, away_bytes: int) -> SavedReport:
+    if account is None:
+        return SavedReport(away_bytes=away_bytes)
+    return SavedReport(
+        away_bytes=away_bytes,
+        byte_seconds=round(account.avoided_byte_seconds, 3),
+        out_bytes=account.total.out_bytes,
+        back_bytes=account.total.back_bytes,
+        brought_bytes=account.total.brought_bytes,
+        moved_bytes=account.total.moved_bytes,
+        since=datetime.fromtimestamp(account.since, tz=UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _added(now: int, before: int) -> int:

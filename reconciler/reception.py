@@ -41,6 +41,8 @@ class Reception:
             plan=self.plan,
             accessed=daemon.accessed,
             history=daemon.agent.history,
+            heatmap=daemon.heatmap,
+            stats=daemon.engine.statistics,
             held=daemon.engine.held,
             prompt=Prompts(daemon.resident).answer,
             wake=daemon.loop.wake,

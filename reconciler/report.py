@@ -53,6 +53,7 @@ class EngineReport:
     idle_bytes: int = 0  # of the tracked, not accessed for at least the policy's swap-out time
     advised_bytes: int = 0  # asked the kernel to page out
     paged_out_bytes: int = 0  # verified: really left memory
+    away_bytes: int | None = None  # of these, of processes that are still here, not back now; None = not known
     came_back_bytes: int = 0  # paged out by us, and present again
     brought_back_bytes: int = 0  # by us, from swap
     moved_bytes: int = 0  # verified: came to another memory node
@@ -96,6 +97,47 @@ class ReclaimReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SavedReport:
+    """From the ledger: sums over all loops and daemons so far, and what is saved at this moment."""
+
+    away_bytes: int = 0  # left memory and is not back now
+    byte_seconds: float = 0.0  # resident memory avoided: what was away, times for how long
+    out_bytes: int = 0  # verified: left memory
+    back_bytes: int = 0  # of these, came back by being used
+    brought_bytes: int = 0  # brought back by us
+    moved_bytes: int = 0  # to another memory node
+    since: str = ""  # RFC 3339: when the account began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Would:
+    """What a class would take out of memory if it acted on a workload, as far as that is known without acting."""
+
+    class_name: str  # or, where no class file says when memory is idle, words for an example
+    after_secs: float  # unused for at least so long
+    bytes: int
+    source: str  # tracker NAME | mglru | memory.stat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassReport:
+    """A class over all workloads that it ever had, those that are gone as well."""
+
+    name: str
+    saved: SavedReport = SavedReport()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutlookReport:
+    """What would be saved where nothing acts: sums over the workloads that no class acts on."""
+
+    classes: tuple[Would, ...] = ()
+    workloads: int = 0  # of which something is known
+    unknown: int = 0  # of which nothing is
+    note: str = ""  # why, and what figures from the kernel's lists are worth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadReport:
     id: str
     name: str
@@ -109,6 +151,8 @@ class WorkloadReport:
     knobs: tuple[KnobReport, ...] = ()
     engine: EngineReport | None = None
     problems: tuple[Problem, ...] = ()
+    saved: SavedReport = SavedReport()
+    would: tuple[Would, ...] = ()  # only where nothing acts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,3 +358,5 @@ class Report:
     problems: tuple[Problem, ...] = ()  # of class files and of no single workload
     workloads: tuple[WorkloadReport, ...] = field(default_factory=tuple)
     agent: AgentReport = field(default_factory=AgentReport)
+    classes: tuple[ClassReport, ...] = ()  # what each has saved
+    outlook: OutlookReport = OutlookReport()

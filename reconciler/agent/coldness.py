@@ -71,10 +71,14 @@ def limits(seconds: float) -> tuple[float, ...]:
 
 
 def cold(found: Amounts | None) -> NDArray[np.int64]:
-    """Bytes for each of EDGES; unknown where uses have not been noticed for long, for then all looks cold."""
+    """Bytes for each of EDGES, as far back as ages are known; nothing where uses were not noticed: all looks cold."""
     if found is None or found.fresh > STALE_S:
         return np.full(len(EDGES), UNKNOWN, np.int64)
-    return found.cold(np.array(EDGES))
+    return _known(found, found.cold(np.array(EDGES)))
+
+
+def _known(found: Amounts, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.where(np.array(EDGES) <= found.oldest, values, UNKNOWN)
 
 
 def promoted(before: Amounts | None, after: Amounts | None, seconds: float, evicted: int) -> NDArray[np.int64]:
@@ -86,7 +90,7 @@ def promoted(before: Amounts | None, after: Amounts | None, seconds: float, evic
         return np.full(len(EDGES), UNKNOWN, np.int64)
     edges = np.array(EDGES)
     still = after.cold(edges + 0.75 * seconds)
-    return np.asarray(np.maximum(before.cold(edges) - still - evicted, 0), np.int64)
+    return _known(before, np.maximum(before.cold(edges) - still - evicted, 0))
 
 
 def nothing() -> Rows:
@@ -138,30 +142,30 @@ class WhatIf:
 
 def what_if(history: Rows) -> tuple[WhatIf, ...]:
     """A row for each threshold of which anything is known, by the median look and the mean of all promotions."""
-    known = history[history["cold"][:, 0] != UNKNOWN]
+    need = max(typical(history), 1)
+    rows = (_row(history, n, need) for n in range(len(EDGES)))
+    return tuple(row for row in rows if row is not None)
+
+
+def _row(history: Rows, n: int, need: int) -> WhatIf | None:
+    known = history["cold"][history["cold"][:, n] != UNKNOWN, n]
     if not len(known):
-        return ()
-    need = float(np.median(needed(known)))
-    saved = np.median(known["cold"], axis=0)
-    rates = _rates(history)
-    return tuple(_row(edge, int(saved[n]), None if rates is None else rates[n], need) for n, edge in enumerate(EDGES))
+        return None
+    rate = _rate(history[history["promoted"][:, n] != UNKNOWN], n)
+    return WhatIf(
+        threshold_s=EDGES[n],
+        saved_bytes=int(np.median(known)),
+        refaults_per_minute=None if rate is None else int(rate),
+        percent_per_minute=None if rate is None else round(100 * rate / need, 4),
+    )
 
 
-def _row(threshold: float, saved: int, rate: float | None, need: float) -> WhatIf:
-    percent = None if rate is None else round(100 * float(rate) / max(need, 1), 4)
-    used = None if rate is None else int(rate)
-    return WhatIf(threshold_s=threshold, saved_bytes=saved, refaults_per_minute=used, percent_per_minute=percent)
-
-
-def _rates(history: Rows) -> NDArray[np.float64] | None:
+def _rate(seen: Rows, n: int) -> float | None:
     """Bytes a minute; what had left and came back was cold for every threshold."""
-    seen = history[history["promoted"][:, 0] != UNKNOWN]
     seconds = float(seen["seconds"].sum())
     if seconds <= 0:
         return None
-    used = seen["promoted"].sum(axis=0) + seen["refaulted"].sum()
-    rates: NDArray[np.float64] = used * 60 / seconds
-    return rates
+    return float(seen["promoted"][:, n].sum() + seen["refaulted"].sum()) * 60 / seconds
 
 
 def best(found: Sequence[WhatIf], percent: float) -> WhatIf | None:
@@ -173,10 +177,10 @@ def best(found: Sequence[WhatIf], percent: float) -> WhatIf | None:
 def spare(history: Rows, percent: float) -> int | None:
     """Bytes that are older now than the best age for `percent`; None where uses of cold memory are not known."""
     found = what_if(history)
-    if not found or found[0].percent_per_minute is None or history["cold"][-1, 0] == UNKNOWN:
+    if all(each.percent_per_minute is None for each in found) or history["cold"][-1, 0] == UNKNOWN:
         return None
     age = best(found, percent)
-    return int(history["cold"][-1, EDGES.index(age.threshold_s)]) if age else 0
+    return max(int(history["cold"][-1, EDGES.index(age.threshold_s)]), 0) if age else 0
 
 
 # -- how large it should be --------------------------------------------------------------------------------------------
@@ -208,12 +212,12 @@ class RightSize:
 
 
 def needed(history: Rows) -> NDArray[np.int64]:
-    """Bytes needed at each row: the footprint where it was reached, else what was used lately, else all."""
-    lately = history["usage"] - history["cold"][:, EDGES.index(COLD_S)]
-    known = history["cold"][:, 0] != UNKNOWN
-    seen = np.where(known, np.maximum(lately, history["fixed"]), history["usage"])
-    found: NDArray[np.int64] = np.where(history["at_footprint"], history["usage"], seen)
-    return found
+    """Bytes: in use at the footprint, or used lately. Where no row shows either, all that was in use."""
+    cold_ones = history["cold"][:, EDGES.index(COLD_S)]
+    lately = np.maximum(history["usage"] - cold_ones, history["fixed"])
+    found: NDArray[np.int64] = np.where(history["at_footprint"] | (cold_ones == UNKNOWN), history["usage"], lately)
+    telling = history["at_footprint"] | (cold_ones != UNKNOWN)
+    return found[telling] if telling.any() else found
 
 
 def typical(history: Rows) -> int:
@@ -257,7 +261,7 @@ def _notes(history: Rows) -> tuple[str, ...]:
     if history["when"][-1] - history["when"][0] < 23 * 3600:
         found.append("less than a day is known: what happens once a day may be missing")
     if not history["at_footprint"].any():
-        ages = (history["cold"][:, 0] != UNKNOWN).any()
+        ages = (history["cold"][:, EDGES.index(COLD_S)] != UNKNOWN).any()
         what = "what was used within two minutes counts" if ages else "all memory in use counts, which is too much"
         found.append(f"the footprint was never reached: {what}")
     return tuple(found)

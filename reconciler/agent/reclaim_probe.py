@@ -137,9 +137,9 @@ class Probe:
 
     def _imagine(self, step: Step, reading: Reading) -> None:
         """Nothing answers to what is not done: it ends where all that is known to be cold would be gone."""
-        found = self._amounts
-        known = found is not None and found.fresh <= coldness.STALE_S and found.oldest >= coldness.COLD_S
-        cold = int(coldness.cold(found)[_COLD]) if known else reading.signals.usage
+        found = int(coldness.cold(self._amounts)[_COLD])
+        known = found != coldness.UNKNOWN
+        cold = found if known else reading.signals.usage
         if self._would + step.size <= cold:
             self._would += step.size
             usage, now = reading.signals.usage - self._would, self.world.clock()
@@ -239,7 +239,7 @@ class Probe:
             fixed=max(sample.usage - sample.file - (sample.anon if swaps else 0), 0),
             swap=sample.swap,
             footprint=coldness.UNKNOWN if footprint is None else footprint,
-            at_footprint=self.report.state in {State.HOLDING, State.AT_FLOOR},
+            at_footprint=self.report.state == State.HOLDING,  # at a floor less might do
             refaulted=self._minute.refaulted,
             memory_percent=self._minute.memory / length,
             io_percent=self._minute.io / length,

@@ -8,6 +8,8 @@ from sysfs import cgroup
 from sysfs.errors import Gone
 from sysfs.tree import Tree
 
+_AGAIN = ("active_file", "inactive_file", "swapcached")  # of memory.stat
+
 
 def read(tree: Tree, mount: str) -> tuple[Crowd, ...]:
     """`mount`: where cgroup v2 is mounted, "" where it is not.
@@ -36,7 +38,7 @@ def _inside(tree: Tree, mount: str, path: str, depth: int) -> Iterator[Crowd]:
             cgroup=path,
             limit_bytes=int(limit),
             memory_bytes=cgroup.usage_bytes(tree, directory),
-            cache_bytes=about.get("active_file", 0) + about.get("inactive_file", 0),
+            cache_bytes=sum(about.get(key, 0) for key in _AGAIN),
             swap_bytes=swapped,
         )
     yield from _below(tree, mount, path, depth - 1)

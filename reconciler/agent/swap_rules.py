@@ -38,7 +38,7 @@ class Crowd:
     cgroup: str
     limit_bytes: int
     memory_bytes: int
-    cache_bytes: int  # of that, files that can be read again
+    cache_bytes: int  # of that, files that can be read again, and what is in swap as well
     swap_bytes: int
 
     def over(self, size: int) -> int:

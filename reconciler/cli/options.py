@@ -1,12 +1,16 @@
 """The options that every verb has, before or after its name."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.cli.failure import Exit, Failure
+
 STATE_DIR = "/var/lib/ebbtide"
 RUN_DIR = "/run/ebbtide"
-OUTPUTS = ("table", "json")
+OUTPUTS = ("table", "wide", "json", "yaml", "name")
+USUAL = ("table", "json")  # what every verb has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +39,19 @@ class Options:
 
     @property
     def json(self) -> bool:
-        return self.output == "json"
+        """For programs, in whichever notation."""
+        return self.output in {"json", "yaml"}
+
+    @property
+    def wide(self) -> bool:
+        return self.output == "wide"
 
 
-def of(args: argparse.Namespace) -> Options:
+def of(args: argparse.Namespace, outputs: Sequence[str] = USUAL) -> Options:
+    """The verb's options; a Failure for an output that it does not have."""
+    if args.output not in outputs:
+        known = ", ".join(outputs)
+        raise Failure(f"-o {args.output}", f"is not there for this verb; there are {known}", code=Exit.USAGE)
     return Options(
         root=args.root,
         config_dirs=tuple(args.config_dir or ()),
@@ -64,6 +77,12 @@ def add(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
     )
     text("--state-dir", metavar="DIR", default=default(STATE_DIR), help=f"records, baseline ({STATE_DIR})")
     text("--run-dir", metavar="DIR", default=default(RUN_DIR), help=f"status.json, control.sock ({RUN_DIR})")
-    text("-o", "--output", choices=OUTPUTS, default=default("table"), help="for people (table), or for programs (json)")
+    text(
+        "-o",
+        "--output",
+        choices=OUTPUTS,
+        default=default("table"),
+        help="for people or programs; all verbs: table, json",
+    )
     text("--color", action=switch, default=default(None), help="colours; otherwise on a terminal without NO_COLOR")
     text("--legend", action=switch, default=default(value=True), help="headings of tables, and what to do next")

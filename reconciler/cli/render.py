@@ -6,6 +6,7 @@ terminal. Names and messages come from strangers' files and containers: at the d
 
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -66,9 +67,19 @@ def show_over(lines: Sequence[str], before: int) -> None:
     show(lines)
 
 
-def show_document(document: Any) -> None:
-    """For programs: every name as it is; JSON writes control characters as escapes."""
-    print(json.dumps(document, indent=2))
+def show_document(document: Any, output: str = "json") -> None:
+    """For programs: every name as it is; JSON and YAML write control characters as escapes."""
+    if output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(json.loads(json.dumps(document)), sort_keys=False, width=100), end="")
+    else:
+        print(json.dumps(document, indent=2))
+
+
+def show_text(text: str) -> None:
+    """A file for programs, as it is; whoever made it has seen to strangers' words in it."""
+    print(text, end="", flush=True)
 
 
 def show_line(document: str) -> None:
@@ -91,6 +102,17 @@ def page(*, color: bool | None = None, legend: bool = True, stream: TextIO | Non
         color=(terminal and not quiet) if color is None else color,
         legend=legend,
     )
+
+
+def height() -> int:
+    """Lines of the terminal."""
+    return max(shutil.get_terminal_size().lines, 2)
+
+
+def cut(line: str, page: Page) -> str:
+    """A line that does not wrap: without colours, and at the page's edge, if it is too long."""
+    plain = re.sub(rf"{_INK}[\d;]*m", "", line)
+    return line if not page.width or len(plain) <= page.width else plain[: page.width - 1] + "…"
 
 
 def table(page: Page, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -120,6 +142,16 @@ def shorten(text: str, width: int) -> str:
         return text
     tail = (width - 1) // 2
     return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def ago(seconds: float) -> str:
+    """As systemctl says it, with the two largest units: "2h 3min"."""
+    left, words = max(int(seconds), 0), []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, length)
+        if number:
+            words.append(f"{number}{unit}")
+    return " ".join(words[:2]) or "0s"
 
 
 def clean(text: str) -> str:

@@ -1,32 +1,21 @@
 """`ebbtide status`: what the daemon manages and how it is going, from its last report."""
 
 import argparse
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
-from reconciler.cli import agent_rows, options, published, render, select
+from reconciler.cli import agent_rows, options, published, render, select, workload_rows
 from reconciler.cli.failure import Exit
 from reconciler.cli.published import Standing
-from reconciler.cli.render import Column, Page
+from reconciler.cli.render import Page
 from reconciler.model import Severity
 from reconciler.quantities import human_bytes
-from reconciler.report import EngineReport, Report, WorkloadReport
+from reconciler.report import EngineReport, OutlookReport, Report, WorkloadReport, Would
 
-COLUMNS = (
-    Column(title="WORKLOAD", shrinks=True),
-    Column(title="CLASS", shrinks=True),
-    Column(title="STATE", colors=render.STATE_COLORS),
-    Column(title="USAGE", right=True),
-    Column(title="SWAP", right=True),
-    Column(title="IDLE", right=True),
-    Column(title="OUT", right=True),
-    Column(title="BACK", right=True),
-    Column(title="MOVED", right=True),
-    Column(title="TRACKER"),
-    Column(title="REASON", shrinks=True, colors={"brake": render.YELLOW, "error": render.RED}),
-)
-_MOVED = [column.title for column in COLUMNS].index("MOVED")  # shown where memory moves between nodes
 _AGES_S = (0, 5, 30, 120, 600, 3600)  # as the rows of `ebbtide accessed`
+_NO_WORKLOADS = "none yet: containers come from `ebbtide nri`, all else from `workloads:` in a class file"
 WRONG = {"drift", "held"}
 
 
@@ -37,12 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    common = options.of(args)
+    common = options.of(args, options.OUTPUTS)
     standing = chosen(published.read(common), args.workloads)
     if common.json:
-        render.show_document({**asdict(standing.report), "running": not standing.stale, "stale": standing.stale})
+        document = {**asdict(standing.report), "running": not standing.stale, "stale": standing.stale}
+        render.show_document(document, common.output)
+    elif common.output == "name":
+        render.show(row.name for row in standing.report.workloads)
     else:
-        render.show(lines(standing, render.page(color=common.color, legend=common.legend)))
+        page = render.page(color=common.color, legend=common.legend)
+        render.show(lines(standing, page, datetime.now(tz=UTC), wide=common.wide))
     return code(standing)
 
 
@@ -66,58 +59,106 @@ def _ended(workload: WorkloadReport) -> bool:
     return workload.engine is not None and workload.engine.error != ""
 
 
-def lines(standing: Standing, page: Page) -> list[str]:
-    report = standing.report
-    result = _heading(standing, page) if page.legend else []
+def lines(standing: Standing, page: Page, now: datetime, *, wide: bool = False) -> list[str]:
+    """The whole answer for people; `wide` is as wide as it takes."""
+    report, page = standing.report, replace(page, width=0) if wide else page
+    result = heading(standing, page, now) if page.legend else []
     if report.workloads:
-        result += ["", *_table(page, report.workloads)]
-    memory = [f"memory: {each.name}: {said}" for each in report.workloads if (said := _memory(each))]
-    if memory and page.legend:
-        result += ["", *memory]
-    noted = [f"{workload.name}: {note}" for workload in report.workloads for note in _notes(workload)]
-    if noted and page.legend:
-        result += ["", *(f"note: {note}" for note in noted)]
+        result += ["", *workload_rows.table(page, report.workloads, wide=wide)]
+    if page.legend:
+        result += _below(page, report.workloads, wide=wide)
     found = [*report.problems, *(problem for workload in report.workloads for problem in workload.problems)]
     return result + (["", *render.problems(page, found)] if found else [])
 
 
-def _heading(standing: Standing, page: Page) -> list[str]:
+def _below(page: Page, rows: Sequence[WorkloadReport], *, wide: bool) -> list[str]:
+    """What has no column, or no room for one."""
+    roomy = wide or workload_rows.roomy_page(page)
+    paragraphs = [
+        [] if roomy else [f"why: {each.name}: {said}" for each in rows if (said := workload_rows.reason(each))],
+        [f"memory: {each.name}: {said}" for each in rows if (said := _memory(each, nodes=not roomy))],
+        [f"note: {each.name}: {note}" for each in rows if each.engine for note in each.engine.notes],
+    ]
+    return [line for paragraph in paragraphs if paragraph for line in ("", *paragraph)]
+
+
+def heading(standing: Standing, page: Page, now: datetime) -> list[str]:
     report = standing.report
     color = {Exit.FINE: render.GREEN, Exit.FOUND: render.YELLOW}.get(code(standing), render.RED)
     state = "not running" if standing.stale else report.state
-    result = [f"{page.paint('●', color)} ebbtide: {page.paint(state, color)}, {report.summary or _summary(report)}"]
+    summary = report.summary or counted(len(report.workloads))
+    result = [f"{page.paint('●', color)} ebbtide: {page.paint(state, color)}, {summary}"]
     if standing.stale:
         result.append(f"   stale: {page.paint(standing.stale, render.RED)}")
-    result.append(f"   since: {report.started} (pid {report.pid})")
+    result.append(f"   since: {report.started}; {_ago(report.started, now)} (pid {report.pid})")
     took = f"{report.cycle_seconds * 1000:.0f} ms"
-    result.append(f"    last: {report.time}, cycle {report.cycles}, {took}, because of {report.wakeup or 'nothing'}")
+    result.append(f"    last: {_ago(report.time, now)}, cycle {report.cycles} in {took}, {_why(report)}")
+    result += [f"   saved: {said}" for said in _saved(report)]
+    result += _would(report.outlook, page)
+    result += [] if report.workloads else [f"    work: {_NO_WORKLOADS}"]
     result += [f" pending: {text}" for text in report.pending]
     return result + agent_rows.lines(report.agent, page)
 
 
-def _summary(report: Report) -> str:
-    count = len(report.workloads)
-    return f"{count} workload{'' if count == 1 else 's'}"
+def _why(report: Report) -> str:
+    return f"because of {report.wakeup}" if report.wakeup else "because of nothing"
 
 
-def _table(page: Page, workloads: Sequence[WorkloadReport]) -> list[str]:
-    hidden = set() if any(each.engine and each.engine.moved_bytes for each in workloads) else {_MOVED}
-    rows = [[cell for at, cell in enumerate(_row(each)) if at not in hidden] for each in workloads]
-    return render.table(page, [column for at, column in enumerate(COLUMNS) if at not in hidden], rows)
+def _ago(text: str, now: datetime) -> str:
+    """Of RFC 3339; what is no time stays as it is."""
+    try:
+        return f"{render.ago((now - datetime.fromisoformat(text)).total_seconds())} ago"
+    except (ValueError, TypeError):
+        return text or "never"
 
 
-def _memory(workload: WorkloadReport) -> str:
-    """Where its memory is, and how much of it was used when: what has no column."""
+def counted(workloads: int) -> str:
+    return f"{workloads} workload{'' if workloads == 1 else 's'}"
+
+
+def _saved(report: Report) -> Iterator[str]:
+    """One line over all classes, those that are gone among them; nothing where nothing has ever been saved."""
+    accounts = [each.saved for each in report.classes]
+    out, back = (sum(getattr(each, name) for each in accounts) for name in ("out_bytes", "back_bytes"))
+    moved = sum(each.moved_bytes for each in accounts)
+    if out or moved:
+        away = human_bytes(sum(each.away_bytes for each in accounts))
+        hours = workload_rows.gib_hours(sum(each.byte_seconds for each in accounts))
+        since = min(each.since for each in accounts if each.since)[:10]
+        more = f", {human_bytes(moved)} moved between nodes" if moved else ""
+        yield (
+            f"{away} now, {hours} GiB-hours since {since}; {human_bytes(out)} left, {human_bytes(back)} came back{more}"
+        )
+
+
+def _would(outlook: OutlookReport, page: Page) -> list[str]:
+    """What a class would save where nothing acts, and where the figures are from."""
+    head = f"   would: no class acts on {outlook.workloads + outlook.unknown} of them"
+    if not outlook.workloads + outlook.unknown:
+        return []
+    result = [f"{head}; to act on them would save" if outlook.workloads else head]
+    result += [_by_class(each) for each in outlook.classes]
+    width = (page.width or 10_000) - 16
+    return result + [
+        f"{' ' * 10}{'note: ' if not at else '      '}{line}"
+        for at, line in enumerate(textwrap.wrap(outlook.note, max(width, 20)))
+    ]
+
+
+def _by_class(each: Would) -> str:
+    after = render.ago(each.after_secs)
+    return f"          {human_bytes(each.bytes)} by {each.class_name} (not used for {after}; from {each.source})"
+
+
+def _memory(workload: WorkloadReport, *, nodes: bool) -> str:
+    """Where its memory is, and how much of it was used when."""
     engine = workload.engine
     if engine is None:
         return ""
-    nodes = [f"{human_bytes(size)} on node {node}" for node, size in sorted(engine.node_bytes.items(), key=_number)]
-    back = [f"{human_bytes(engine.brought_back_bytes)} brought back from swap"] if engine.brought_back_bytes else []
-    return "; ".join(filter(None, [", ".join(nodes), *back, _by_age(engine)]))
-
-
-def _number(pair: tuple[str, int]) -> int:
-    return int(pair[0])
+    where = sorted((int(node), size) for node, size in engine.node_bytes.items()) if nodes else []
+    places = ", ".join(f"{human_bytes(size)} on node {node}" for node, size in where)
+    back = f"{human_bytes(engine.brought_back_bytes)} brought back from swap" if engine.brought_back_bytes else ""
+    return "; ".join(filter(None, [places, back, _by_age(engine)]))
 
 
 def _by_age(engine: EngineReport) -> str:
@@ -127,29 +168,3 @@ def _by_age(engine: EngineReport) -> str:
         sums[max(age for age in _AGES_S if age * 1000 <= each.age_ms)] += each.size_bytes
     found = [f"{human_bytes(size)} {age} s" for age, size in sums.items() if size]
     return f"unused for at least (MGLRU): {', '.join(found)}" if found else ""
-
-
-def _row(workload: WorkloadReport) -> list[str]:
-    engine = workload.engine
-    sizes = [workload.usage_bytes, workload.swap_bytes] if workload.cgroup else []
-    figures = [engine.idle_bytes, engine.paged_out_bytes, engine.came_back_bytes, engine.moved_bytes] if engine else []
-    return [
-        workload.name,
-        workload.class_name,
-        workload.state,
-        *([human_bytes(size) for size in sizes] or ["-"] * 2),
-        *([human_bytes(figure) for figure in figures] or ["-"] * 4),
-        engine.tracker if engine else "-",
-        _reason(workload),
-    ]
-
-
-def _reason(workload: WorkloadReport) -> str:
-    """Why it is in this state, and why its loop does not page out although all settings are as wanted."""
-    engine = workload.engine
-    stopped = [f"{word}: {why}" for word in ("error", "brake") if engine and (why := getattr(engine, word))]
-    return "; ".join([*filter(None, [workload.reason]), *stopped])
-
-
-def _notes(workload: WorkloadReport) -> tuple[str, ...]:
-    return workload.engine.notes if workload.engine else ()

@@ -60,6 +60,8 @@ class Answers:
     plan: Callable[[], object] | None = None
     accessed: Callable[[str, Sequence[float]], object] | None = None
     history: Callable[[str], object] | None = None
+    heatmap: Callable[[str], object] | None = None  # "" = the node
+    stats: Callable[[str], object] | None = None  # "" = all workloads
     held: Callable[[], Mapping[int, str]] | None = None
     prompt: Prompt | None = None
     wake: Callable[[str], None] | None = None
@@ -95,6 +97,8 @@ class Desk:
             "CompactStatus": partial(self._counted, "compact"),
             "Accessed": self._accessed,
             "History": self._history,
+            "Heatmap": self._heatmap,
+            "Stats": self._stats,
             "Held": self._held,
             "MemcgSet": partial(self._change, "memcg"),
             "CompactSet": partial(self._change, "compact"),
@@ -152,6 +156,12 @@ class Desk:
         if not asked.workload:
             raise ValueError("`workload` must be an id")
         return wire.document(_given(self._answers.history)(asked.workload))
+
+    def _heatmap(self, asked: pb.HeatmapRequest, _: Any) -> pb.Document:
+        return wire.document(_given(self._answers.heatmap)(asked.workload))
+
+    def _stats(self, asked: pb.StatsRequest, _: Any) -> pb.Document:
+        return wire.document(_given(self._answers.stats)(asked.workload))
 
     def _held(self, _: pb.HeldRequest, __: Any) -> pb.HeldAnswer:
         return pb.HeldAnswer(workloads=_given(self._answers.held)())

@@ -75,6 +75,14 @@ class Client:
         """What reclaim has seen of it: ages, promotions, footprint, as columns."""
         return self._document("History", pb.HistoryRequest(workload=workload))
 
+    def heatmap(self, workload: str = "") -> Any:
+        """Sizes over time and, of a workload, which memory was used when."""
+        return self._document("Heatmap", pb.HeatmapRequest(workload=workload))
+
+    def stats(self, workload: str = "") -> Any:
+        """What loops did to each process."""
+        return self._document("Stats", pb.StatsRequest(workload=workload))
+
     def held(self) -> dict[int, str]:
         """The workload that tracks each process, by process id."""
         return dict(self._ask("Held", pb.HeldRequest()).workloads)

@@ -13,7 +13,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n reconciler/control/control.proto\x12\nebbtide.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\t\"\x06\n\x04\x44one\"\x0f\n\rStatusRequest\"\r\n\x0bPlanRequest\"/\n\x0cWatchRequest\x12\x0c\n\x04past\x18\x01 \x01(\r\x12\x11\n\tpast_only\x18\x02 \x01(\x08\"\x84\x01\n\nTransition\x12\x0c\n\x04time\x18\x01 \x01(\t\x12\r\n\x05\x63ycle\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08workload\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x06 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x07 \x01(\t\x12\x0c\n\x04text\x18\x08 \x01(\t\"*\n\x06Target\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0e\n\x06\x63group\x18\x02 \x01(\t\"K\n\x06\x43hange\x12\"\n\x06target\x18\x01 \x01(\x0b\x32\x12.ebbtide.v1.Target\x12\x0c\n\x04json\x18\x02 \x01(\t\x12\x0f\n\x07persist\x18\x03 \x01(\x08\"3\n\x0f\x41\x63\x63\x65ssedRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0e\n\x06limits\x18\x02 \x03(\x01\"\"\n\x0eHistoryRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\"\r\n\x0bHeldRequest\"x\n\nHeldAnswer\x12\x38\n\tworkloads\x18\x01 \x03(\x0b\x32%.ebbtide.v1.HeldAnswer.WorkloadsEntry\x1a\x30\n\x0eWorkloadsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0e\n\x0cPauseRequest\"\"\n\rResumeRequest\x12\x11\n\tworkloads\x18\x01 \x03(\t\"#\n\x0eReleaseRequest\x12\x11\n\tworkloads\x18\x01 \x03(\t\"?\n\rPromptRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0e\n\x06person\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\t\"S\n\x0cPromptAnswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0c\n\x04pipe\x18\x03 \x01(\t\x12\x0c\n\x04over\x18\x04 \x01(\x08\x12\r\n\x05\x61gain\x18\x05 \x01(\x08\"\x1d\n\x0bWakeRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t2\xc6\x08\n\x07\x43ontrol\x12\x39\n\x06Status\x12\x19.ebbtide.v1.StatusRequest\x1a\x14.ebbtide.v1.Document\x12\x35\n\x04Plan\x12\x17.ebbtide.v1.PlanRequest\x1a\x14.ebbtide.v1.Document\x12;\n\x05Watch\x12\x18.ebbtide.v1.WatchRequest\x1a\x16.ebbtide.v1.Transition0\x01\x12\x34\n\x08MemcgGet\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x37\n\x0bMemcgStatus\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x36\n\nCompactGet\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x39\n\rCompactStatus\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12=\n\x08\x41\x63\x63\x65ssed\x12\x1b.ebbtide.v1.AccessedRequest\x1a\x14.ebbtide.v1.Document\x12;\n\x07History\x12\x1a.ebbtide.v1.HistoryRequest\x1a\x14.ebbtide.v1.Document\x12\x37\n\x04Held\x12\x17.ebbtide.v1.HeldRequest\x1a\x16.ebbtide.v1.HeldAnswer\x12\x34\n\x08MemcgSet\x12\x12.ebbtide.v1.Change\x1a\x14.ebbtide.v1.Document\x12\x36\n\nCompactSet\x12\x12.ebbtide.v1.Change\x1a\x14.ebbtide.v1.Document\x12\x36\n\nMemcgReset\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x38\n\x0c\x43ompactReset\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x33\n\x05Pause\x12\x18.ebbtide.v1.PauseRequest\x1a\x10.ebbtide.v1.Done\x12\x35\n\x06Resume\x12\x19.ebbtide.v1.ResumeRequest\x1a\x10.ebbtide.v1.Done\x12\x37\n\x07Release\x12\x1a.ebbtide.v1.ReleaseRequest\x1a\x10.ebbtide.v1.Done\x12=\n\x06Prompt\x12\x19.ebbtide.v1.PromptRequest\x1a\x18.ebbtide.v1.PromptAnswer\x12\x31\n\x04Wake\x12\x17.ebbtide.v1.WakeRequest\x1a\x10.ebbtide.v1.Doneb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n reconciler/control/control.proto\x12\nebbtide.v1\"\x18\n\x08\x44ocument\x12\x0c\n\x04json\x18\x01 \x01(\t\"\x06\n\x04\x44one\"\x0f\n\rStatusRequest\"\r\n\x0bPlanRequest\"/\n\x0cWatchRequest\x12\x0c\n\x04past\x18\x01 \x01(\r\x12\x11\n\tpast_only\x18\x02 \x01(\x08\"\x84\x01\n\nTransition\x12\x0c\n\x04time\x18\x01 \x01(\t\x12\r\n\x05\x63ycle\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08workload\x18\x04 \x01(\t\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x06 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x07 \x01(\t\x12\x0c\n\x04text\x18\x08 \x01(\t\"*\n\x06Target\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0e\n\x06\x63group\x18\x02 \x01(\t\"K\n\x06\x43hange\x12\"\n\x06target\x18\x01 \x01(\x0b\x32\x12.ebbtide.v1.Target\x12\x0c\n\x04json\x18\x02 \x01(\t\x12\x0f\n\x07persist\x18\x03 \x01(\x08\"3\n\x0f\x41\x63\x63\x65ssedRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0e\n\x06limits\x18\x02 \x03(\x01\"\"\n\x0eHistoryRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\"\"\n\x0eHeatmapRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\" \n\x0cStatsRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\"\r\n\x0bHeldRequest\"x\n\nHeldAnswer\x12\x38\n\tworkloads\x18\x01 \x03(\x0b\x32%.ebbtide.v1.HeldAnswer.WorkloadsEntry\x1a\x30\n\x0eWorkloadsEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x0e\n\x0cPauseRequest\"\"\n\rResumeRequest\x12\x11\n\tworkloads\x18\x01 \x03(\t\"#\n\x0eReleaseRequest\x12\x11\n\tworkloads\x18\x01 \x03(\t\"?\n\rPromptRequest\x12\x10\n\x08workload\x18\x01 \x01(\t\x12\x0e\n\x06person\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\t\"S\n\x0cPromptAnswer\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0c\n\x04pipe\x18\x03 \x01(\t\x12\x0c\n\x04over\x18\x04 \x01(\x08\x12\r\n\x05\x61gain\x18\x05 \x01(\x08\"\x1d\n\x0bWakeRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t2\xbc\t\n\x07\x43ontrol\x12\x39\n\x06Status\x12\x19.ebbtide.v1.StatusRequest\x1a\x14.ebbtide.v1.Document\x12\x35\n\x04Plan\x12\x17.ebbtide.v1.PlanRequest\x1a\x14.ebbtide.v1.Document\x12;\n\x05Watch\x12\x18.ebbtide.v1.WatchRequest\x1a\x16.ebbtide.v1.Transition0\x01\x12\x34\n\x08MemcgGet\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x37\n\x0bMemcgStatus\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x36\n\nCompactGet\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x39\n\rCompactStatus\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12=\n\x08\x41\x63\x63\x65ssed\x12\x1b.ebbtide.v1.AccessedRequest\x1a\x14.ebbtide.v1.Document\x12;\n\x07History\x12\x1a.ebbtide.v1.HistoryRequest\x1a\x14.ebbtide.v1.Document\x12;\n\x07Heatmap\x12\x1a.ebbtide.v1.HeatmapRequest\x1a\x14.ebbtide.v1.Document\x12\x37\n\x05Stats\x12\x18.ebbtide.v1.StatsRequest\x1a\x14.ebbtide.v1.Document\x12\x37\n\x04Held\x12\x17.ebbtide.v1.HeldRequest\x1a\x16.ebbtide.v1.HeldAnswer\x12\x34\n\x08MemcgSet\x12\x12.ebbtide.v1.Change\x1a\x14.ebbtide.v1.Document\x12\x36\n\nCompactSet\x12\x12.ebbtide.v1.Change\x1a\x14.ebbtide.v1.Document\x12\x36\n\nMemcgReset\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x38\n\x0c\x43ompactReset\x12\x12.ebbtide.v1.Target\x1a\x14.ebbtide.v1.Document\x12\x33\n\x05Pause\x12\x18.ebbtide.v1.PauseRequest\x1a\x10.ebbtide.v1.Done\x12\x35\n\x06Resume\x12\x19.ebbtide.v1.ResumeRequest\x1a\x10.ebbtide.v1.Done\x12\x37\n\x07Release\x12\x1a.ebbtide.v1.ReleaseRequest\x1a\x10.ebbtide.v1.Done\x12=\n\x06Prompt\x12\x19.ebbtide.v1.PromptRequest\x1a\x18.ebbtide.v1.PromptAnswer\x12\x31\n\x04Wake\x12\x17.ebbtide.v1.WakeRequest\x1a\x10.ebbtide.v1.Doneb\x06proto3')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reconciler.control.control_pb2', globals())
@@ -42,24 +42,28 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _ACCESSEDREQUEST._serialized_end=470
   _HISTORYREQUEST._serialized_start=472
   _HISTORYREQUEST._serialized_end=506
-  _HELDREQUEST._serialized_start=508
-  _HELDREQUEST._serialized_end=521
-  _HELDANSWER._serialized_start=523
-  _HELDANSWER._serialized_end=643
-  _HELDANSWER_WORKLOADSENTRY._serialized_start=595
-  _HELDANSWER_WORKLOADSENTRY._serialized_end=643
-  _PAUSEREQUEST._serialized_start=645
-  _PAUSEREQUEST._serialized_end=659
-  _RESUMEREQUEST._serialized_start=661
-  _RESUMEREQUEST._serialized_end=695
-  _RELEASEREQUEST._serialized_start=697
-  _RELEASEREQUEST._serialized_end=732
-  _PROMPTREQUEST._serialized_start=734
-  _PROMPTREQUEST._serialized_end=797
-  _PROMPTANSWER._serialized_start=799
-  _PROMPTANSWER._serialized_end=882
-  _WAKEREQUEST._serialized_start=884
-  _WAKEREQUEST._serialized_end=913
-  _CONTROL._serialized_start=916
-  _CONTROL._serialized_end=2010
+  _HEATMAPREQUEST._serialized_start=508
+  _HEATMAPREQUEST._serialized_end=542
+  _STATSREQUEST._serialized_start=544
+  _STATSREQUEST._serialized_end=576
+  _HELDREQUEST._serialized_start=578
+  _HELDREQUEST._serialized_end=591
+  _HELDANSWER._serialized_start=593
+  _HELDANSWER._serialized_end=713
+  _HELDANSWER_WORKLOADSENTRY._serialized_start=665
+  _HELDANSWER_WORKLOADSENTRY._serialized_end=713
+  _PAUSEREQUEST._serialized_start=715
+  _PAUSEREQUEST._serialized_end=729
+  _RESUMEREQUEST._serialized_start=731
+  _RESUMEREQUEST._serialized_end=765
+  _RELEASEREQUEST._serialized_start=767
+  _RELEASEREQUEST._serialized_end=802
+  _PROMPTREQUEST._serialized_start=804
+  _PROMPTREQUEST._serialized_end=867
+  _PROMPTANSWER._serialized_start=869
+  _PROMPTANSWER._serialized_end=952
+  _WAKEREQUEST._serialized_start=954
+  _WAKEREQUEST._serialized_end=983
+  _CONTROL._serialized_start=986
+  _CONTROL._serialized_end=2198
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,12 @@ class Done(_message.Message):
     __slots__ = []
     def __init__(self) -> None: ...
 
+class HeatmapRequest(_message.Message):
+    __slots__ = ["workload"]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    def __init__(self, workload: _Optional[str] = ...) -> None: ...
+
 class HeldAnswer(_message.Message):
     __slots__ = ["workloads"]
     class WorkloadsEntry(_message.Message):
@@ -99,6 +105,12 @@ class ResumeRequest(_message.Message):
     WORKLOADS_FIELD_NUMBER: _ClassVar[int]
     workloads: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, workloads: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StatsRequest(_message.Message):
+    __slots__ = ["workload"]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    def __init__(self, workload: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = []

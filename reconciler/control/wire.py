@@ -49,6 +49,8 @@ METHODS: Mapping[str, Method] = {
     "CompactStatus": Method(asked=pb.Target, answered=pb.Document),
     "Accessed": Method(asked=pb.AccessedRequest, answered=pb.Document),
     "History": Method(asked=pb.HistoryRequest, answered=pb.Document),
+    "Heatmap": Method(asked=pb.HeatmapRequest, answered=pb.Document),
+    "Stats": Method(asked=pb.StatsRequest, answered=pb.Document),
     "Held": Method(asked=pb.HeldRequest, answered=pb.HeldAnswer),
     "MemcgSet": Method(asked=pb.Change, answered=pb.Document, changes=True),
     "CompactSet": Method(asked=pb.Change, answered=pb.Document, changes=True),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from reconciler import logfmt
 from reconciler.engine import claims, processes, stats
@@ -111,14 +112,15 @@ class Engine:
         self._node = NodeRoutines(console(self), self.paged_out, partial(around.output, NODE), around.errands, clock)
 
     def start(self, task: EngineTask) -> None:
-        """Begin, or begin afresh with another task."""
+        """Begin, or begin afresh with another task; the picture of the past goes on."""
+        before = self.session(task.workload)
         self.stop(task.workload)
         if task.tracker not in self._around.trackers:
             error = f"tracker {task.tracker!r} is none of {', '.join(self._around.trackers)}"
             self._dead[task.workload] = EngineReport(tracker=task.tracker, error=error)
             self._wake(f"engine {task.workload}: {error}")
             return
-        session = Session(task, self._around)
+        session = Session(task, self._around, before.heat if before else None)
         with self._lock:
             self._sessions[task.workload] = session
             waiting = sum(each.task.waits() for each in self._sessions.values())
@@ -156,6 +158,19 @@ class Engine:
         with self._lock:
             session = self._sessions.get(workload)
         return session.accessed(tuple(limits)) if session is not None else AccessedTable()
+
+    def heat(self, workload: str, wall: float) -> dict[str, Any]:
+        """What was used when, as HeatHistory.document has it; empty for a workload that has no loop."""
+        session = self.session(workload)
+        return session.heat.document(self._around.clock(), wall) if session is not None else {}
+
+    def statistics(self, workload: str) -> dict[str, Any]:
+        """The prompt's `stats`, of one workload or ("") of all, as text and as figures."""
+        chosen = [session for name, session in self._all() if workload in ("", name)]
+        if workload and not chosen:
+            raise LookupError(f"nothing tracks {workload}: its class has no memtierdconfig, or its loop has ended")
+        now = self._around.clock()
+        return stats.document(Books([session.book for session in chosen]), self.page_size, now)
 
     def update(
         self,

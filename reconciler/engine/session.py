@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from reconciler.engine import accessed, processes, regions, stats
 from reconciler.engine.accessed import AccessedTable
 from reconciler.engine.figures import Book, Figures
+from reconciler.engine.heathistory import HeatHistory, Looked
 from reconciler.engine.members import Members
 from reconciler.engine.mover import Mover
 from reconciler.engine.moving import Moving
@@ -43,7 +46,7 @@ _log = logging.getLogger("ebbtide.engine")
 
 
 class Session:
-    def __init__(self, task: EngineTask, around: Surroundings) -> None:
+    def __init__(self, task: EngineTask, around: Surroundings, heat: HeatHistory | None = None) -> None:
         self.task, self._around = task, around
         config, now = task.config, around.clock()
         self._kinds = frozenset(int(KINDS[name]) for name in config.policy.page_types if name in KINDS)
@@ -63,6 +66,7 @@ class Session:
         self._scans = 0
         self._amounts: tuple[AgeBin, ...] = ()
         self._raw, self._reset = Recording(), False
+        self.heat = heat or HeatHistory(around.features.page_size)
         self._scan_seconds = 0.0
         self._stretched = 0.0
         self._unmarked = ""
@@ -96,6 +100,7 @@ class Session:
             idle_bytes=sum(int(pages[mask].sum()) for pages, mask in zip(data, idle, strict=True)) * size,
             advised_bytes=self._moving.sums.advised,
             paged_out_bytes=self._moving.sums.left,
+            away_bytes=sum(int(mine["out"].sum(dtype=np.int64)) for mine, _ in columns) * size,
             came_back_bytes=self._moving.back,
             brought_back_bytes=self._moving.sums.back,
             moved_bytes=self._moving.sums.to_nodes,
@@ -289,6 +294,15 @@ class Session:
         self._scan_seconds = self._around.clock() - begin
         self._moving.book.happened("scan", self._around.clock())
         self._moving.looked(self._members, self.deciseconds())
+        self._remember()
+
+    def _remember(self) -> None:
+        """A moment of the heat map, now and then."""
+        now = self._around.clock()
+        if self.task.tracker not in WITHOUT_ADDRESSES and self.heat.due(now):
+            known = sorted(self._members.known.items())
+            looked = [Looked(identity=e.identity, regions=e.regions, looked=e.looked) for _, e in known]
+            self.heat.sample(looked, now)
 
     def _begin_counters(self) -> None:
         if self._reset:

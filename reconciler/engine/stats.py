@@ -8,7 +8,8 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from reconciler.engine.figures import Book, Books, Figures
 
@@ -59,6 +60,27 @@ def answer(words: Sequence[str], book: Book | Books, page: int, now: float) -> s
         return f'unknown format "{form}", available: "csv", "txt"'
     names = chosen["-t"].split(",") if "-t" in chosen else list(_TABLES)
     return "\n\n".join(_FORMS[form](_TABLES[name], asked) if name in _TABLES else _unknown(name) for name in names)
+
+
+def document(book: Book | Books, page: int, now: float) -> dict[str, Any]:
+    """The same for programs: pages are `page` bytes, times seconds ago."""
+    asked = _Asked(book=book, page=page, now=now)
+    events = {
+        name: {"count": each.count, "first_s": round(now - each.first, 3), "latest_s": round(now - each.latest, 3)}
+        for name, each in sorted(book.events().items())
+    }
+    processes = [{"pid": pid, **_figures(figures)} for pid, figures in asked.figures()]
+    return {"page_bytes": page, "processes": processes, "events": events, "text": answer((), book, page, now)}
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    """Without the last move and the last error, which `-lm` and `-le` are for; keys as JSON has them."""
+    found = {key: value for key, value in asdict(figures).items() if not key.startswith("last_")}
+    found["on_target"] = {str(node): pages for node, pages in figures.on_target.items()}
+    found["errors"] = {os.strerror(code): pages for code, pages in figures.errors.items()}
+    names = {"left": "left_bytes", "advised": "advised_bytes", "called_back": "called_back_bytes"}
+    names["came_back"] = "came_back_bytes"
+    return {names.get(key, key): value for key, value in found.items()}
 
 
 def _unknown(name: str) -> str:

@@ -96,6 +96,15 @@ def test_a_day_of_minutes_is_small(tmp_path: Path) -> None:
     assert (Store(tmp_path).load("id-1") == rows).all()
 
 
+def test_at_its_floor_less_might_do() -> None:
+    run = started(a_gigabyte(), configured(floor_bytes=900 * MIB))
+    run.pass_by(HOUR / 2)
+    columns = coldness.rows(run.part.history("id-1")["columns"])
+
+    assert run.now.state == "at floor"
+    assert not columns["at_footprint"].any()
+
+
 def test_names_of_strangers_stay_inside(tmp_path: Path) -> None:
     task = replace(TASK, workload="../../etc/passwd")
     run = started(a_gigabyte(), AgentTask(reclaims=(task,)), state_dir=tmp_path)

@@ -38,7 +38,9 @@ def test_a_cgroup_at_its_limit_keeps_its_swap(node: Node) -> None:
         group.mkdir(parents=True)
         (group / "memory.max").write_text(limit)
         (group / "memory.current").write_text(str(95 * MIB))
-        (group / "memory.stat").write_text(f"active_file {5 * MIB}\ninactive_file {4 * MIB}\nanon 1\n")
+        (group / "memory.stat").write_text(
+            f"active_file {5 * MIB}\ninactive_file {3 * MIB}\nswapcached {MIB}\nanon 1\n"
+        )
         (group / "memory.swap.current").write_text(str(50 * MIB) if path != "c" else "0")
     agent.change(OFF)
     settle(node, agent, 60)

@@ -23,11 +23,12 @@ from tests.agent.fake_workload import MIB, MOUNT, FakeWorkload, Part
 
 EVERY = 30  # seconds between two lines
 HOURS = 3.0
+TARGET = 0.1  # percent
 GROWS, RESTS = 5400, 7200  # seconds
 
 
 def task() -> AgentTask:
-    config = ReclaimConfig(floor_bytes=16 * MIB)
+    config = ReclaimConfig(floor_bytes=16 * MIB, target_percent=TARGET)
     return AgentTask(reclaims=(ReclaimTask(workload="bench", name="bench", cgroup="/shop", config=config),))
 
 
@@ -67,6 +68,7 @@ def line(fake: FakeWorkload, part: Reclaim, second: float, stall_us: float) -> d
         "usage_mib": round(fake.usage / MIB, 1),
         "working_set_mib": round(fake.working_set() / MIB, 1),
         "footprint_mib": row.footprint_bytes and round(row.footprint_bytes / MIB, 1),
+        "target_percent": TARGET,
         "memory_percent": round(stall_us / EVERY / 1e4, 4),
         "refaulted_mib": round(row.refaulted_bytes / MIB, 2),
         "swap_mib": round(fake.swap / MIB, 1),
@@ -74,7 +76,7 @@ def line(fake: FakeWorkload, part: Reclaim, second: float, stall_us: float) -> d
     }
 
 
-def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(lines: Sequence[dict[str, Any]], where: str) -> dict[str, Any]:
     near = [each for each in lines if each["usage_mib"] <= 1.1 * each["working_set_mib"]]
     last = lines[-1]
     return {
@@ -86,7 +88,7 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "refaulted_mib": last["refaulted_mib"],
         "begin_mib": lines[0]["usage_mib"],
         "end_mib": last["usage_mib"],
-        "machine": f"{os.cpu_count()} CPUs, Linux {os.uname().release}; simulated",
+        "machine": where,
     }
 
 
@@ -95,7 +97,7 @@ def said(found: dict[str, Any]) -> str:
         f"reclaim: from {found['begin_mib']:.0f} to {found['end_mib']:.0f} MiB, "
         f"{found['usage_of_working_set_percent']} % of the working set, within 10 % of it after "
         f"{found['minutes_to_working_set']} min; tasks waited {found['stall_percent']} % of the time "
-        f"({found['stall_percent_worst']} % in the worst half minute)"
+        f"({found['stall_percent_worst']} % at worst)"
     )
 
 
@@ -113,7 +115,7 @@ def plot(lines: Sequence[dict[str, Any]], path: str) -> None:
     memory.set_ylim(bottom=0)
     memory.legend(loc="upper right")
     stall.plot(minutes, [each["memory_percent"] for each in lines], color="tab:red")
-    stall.axhline(0.1, linestyle=":", color="gray")
+    stall.axhline(lines[0]["target_percent"], linestyle=":", color="gray")
     stall.set_ylabel("stall %")
     back.plot(minutes, [each["refaulted_mib"] for each in lines], color="tab:green")
     back.set_ylabel("came back, MiB")
@@ -138,7 +140,8 @@ def main() -> int:
         Path(options.lines).write_text("".join(json.dumps(each) + "\n" for each in lines), encoding="utf-8")
     if options.plot:
         plot(lines, options.plot)
-    found = summary(lines)
+    here = f"{os.cpu_count()} CPUs, Linux {os.uname().release}; simulated"
+    found = summary(lines, options.of or here)
     print(json.dumps(found))
     print(said(found), file=sys.stderr)
     return 0

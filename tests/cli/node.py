@@ -14,11 +14,19 @@ import pytest
 
 from reconciler.cli import main
 from reconciler.model import Problem
-from reconciler.report import EngineReport, KnobReport, Report, WorkloadReport
+from reconciler.report import EngineReport, KnobReport, Report, SavedReport, WorkloadReport
 
 SCHEMAS = Path(__file__).parents[2] / "schema"
 ID = "4f" * 32
 PROBLEM = Problem(where="/etc/nri/conf.d/x.yaml", line=3, column=5, pointer="/classes/0", message="bad", hint="do")
+
+SAVED = SavedReport(
+    away_bytes=190 << 20,
+    byte_seconds=1.5 * 3600 * (1 << 30),
+    out_bytes=191 << 20,
+    back_bytes=1 << 20,
+    since="2026-11-24T08:00:00+00:00",
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,11 @@ def conforms(name: str, document: Any) -> None:
     jsonschema.Draft202012Validator(schema).validate(document)
 
 
+def golden(name: str) -> str:
+    """Text that somebody has looked at."""
+    return (Path(__file__).parent / "golden" / f"{name}.txt").read_text()
+
+
 def until(true: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 60
     while not true():
@@ -87,6 +100,13 @@ def workload(name: str = "shop/cart-1/db", **changes: Any) -> WorkloadReport:
         "usage_bytes": 300 << 20,
         "swap_bytes": 191 << 20,
         "knobs": (KnobReport(knob="memory.swap.max", now="max", wanted="max", original="0", origin="/etc/a.yaml:4"),),
-        "engine": EngineReport(tracker="idlepage", idle_bytes=200 << 20, paged_out_bytes=191 << 20, notes=("a note",)),
+        "engine": EngineReport(
+            tracker="idlepage",
+            tracked_bytes=250 << 20,
+            idle_bytes=200 << 20,
+            paged_out_bytes=191 << 20,
+            notes=("a note",),
+        ),
+        "saved": SAVED,
     }
     return WorkloadReport(**{**values, **changes})

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from reconciler.cli import accessed as verb
+from reconciler.cli.render import Page
 from reconciler.control import server
 from reconciler.control.answering import Answers
 from reconciler.engine.accessed import AccessedRow, AccessedTable
-from tests.cli.node import ID, Node, conforms, report, workload
+from tests.cli.node import ID, Node, conforms, golden, report, workload
 
 
 def answer(asked: str, limits: Sequence[float]) -> AccessedTable:
@@ -39,6 +41,33 @@ def test_memtierds_table(daemon: Node) -> None:
         "     pid lastaccs>=[s] lastaccs<[s]    pages   mem[G] pidmem[%]",
         "      42         0.000       60.000   201216    0.768     75.00",
     ]
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_bars_on_a_terminal(width: int) -> None:
+    rows = [(0, 5, 100, 25.0, 0), (5, 30, 200, 50.0, 100), (30, 0, 100, 25.0, 100), (60, 0, 0, 0.0, 0)]
+    table = AccessedTable(
+        rows=tuple(
+            AccessedRow(
+                pid=42, at_least=low, below=high, pages=pages, bytes=pages << 20, percent=percent, swapped_pages=out
+            )
+            for low, high, pages, percent, out in rows
+        )
+    )
+    lines = verb._with_bars(table, Page(width=width))
+
+    assert "".join(f"{line}\n" for line in lines) == golden(f"accessed-{width}")
+    assert max(map(len, lines)) <= width
+
+
+def test_no_bars_without_room() -> None:
+    assert verb._with_bars(AccessedTable(), Page(width=70)) == AccessedTable().text().splitlines()
+
+
+def test_times_behind_the_workload(daemon: Node) -> None:
+    document = daemon.ebbtide("accessed", ID, "30s,10m,0", "-o", "json").document
+
+    assert (document["rows"][0]["at_least"], document["rows"][0]["below"]) == (30.0, 600.0)
 
 
 def test_as_json(daemon: Node) -> None:

@@ -155,9 +155,9 @@ def test_a_hot_file_that_is_taken_once_is_seen() -> None:
     assert running.returncode == 1, words
     assert "good  cold memory" in words
     # The exerciser goes on meanwhile: on a loaded machine some of it is back before its tally sees it missing.
-    taken = re.search(r"BAD   hot memory:  (\d+)M of 64M was taken wrongly", words)
+    taken = re.search(r"BAD   hot memory: +([\d.]+)[KM] of 64M was taken wrongly", words)
     assert taken, words
-    assert 0 < int(taken[1]) <= 32
+    assert float(taken[1]) > 0
 
 
 def page_out(pid: int, file: str) -> None:

@@ -12,6 +12,7 @@ from reconciler.model import Severity
 from reconciler.report import (
     AgeBin,
     AgentReport,
+    ClassReport,
     CompactReport,
     EngineReport,
     EvictionReport,
@@ -21,23 +22,31 @@ from reconciler.report import (
     ReclaimedReport,
     ReclaimReport,
     Report,
+    SavedReport,
     SwapAreaReport,
     SwapReport,
 )
-from tests.cli.node import ID, PROBLEM, Node, conforms, report, workload
+from tests.cli.node import ID, PROBLEM, SAVED, Node, conforms, report, workload
 
 MIB = 1 << 20
-OTHER = workload("shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=())
+OTHER = workload(
+    "shop/cart-1/log", id="ab" * 32, state="unmanaged", class_name="", engine=None, knobs=(), saved=SavedReport()
+)
+CLASSES = (
+    ClassReport(name="swap-idle-data", saved=SAVED),
+    ClassReport(name="old", saved=SavedReport(since="2026-11-25")),
+)
 
 
 def test_a_converged_node(node: Node) -> None:
-    node.publish(report(workload(), OTHER))
+    node.publish(report(workload(), OTHER, classes=CLASSES))
 
     shown = node.ebbtide("status")
 
     assert shown.code == 0
     assert "● ebbtide: running, 2 workloads" in shown.out
-    assert "shop/cart-1/db   swap-idle-data  converged   300M  191M  200M  191M    0B  idlepage  -" in shown.out
+    assert "shop/cart-1/db   swap-idle-data  converged   300M  50M  200M  191M   190M  -" in shown.out
+    assert "   saved: 190M now, 1.5 GiB-hours since 2026-11-24; 191M left, 1M came back\n" in shown.out
     assert "note: shop/cart-1/db: a note" in shown.out
 
 
@@ -57,12 +66,11 @@ def test_memory_on_nodes_and_by_age_is_told(node: Node) -> None:
     shown = node.ebbtide("status").out
 
     assert [line.split() for line in shown.splitlines() if "  " in line and "shop" in line] == [
-        ["shop/cart-1/db", "swap-idle-data", "converged", "300M", "191M", "0B", "0B", "0B", "64M", "damon", "-"],
-        ["shop/cart-1/log", "-", "unmanaged", "300M", "191M", "-", "-", "-", "-", "-", "-"],
+        ["shop/cart-1/db", "swap-idle-data", "converged", "300M", "0B", "0B", "191M", "190M", "2:300M", "10:1M", "-"],
+        ["shop/cart-1/log", "-", "unmanaged", "300M", "-", "-", "191M", "-", "-", "-"],
     ]
     assert (
-        "memory: shop/cart-1/db: 300M on node 2, 1M on node 10; 1M brought back from swap; "
-        "unused for at least (MGLRU): 2M 0 s, 7M 5 s, 1M 600 s\n"
+        "memory: shop/cart-1/db: 1M brought back from swap; unused for at least (MGLRU): 2M 0 s, 7M 5 s, 1M 600 s\n"
     ) in shown
 
 
@@ -190,7 +198,7 @@ def test_a_brake_is_seen_beside_a_reason(node: Node) -> None:
 def test_processes_without_a_cgroup_have_no_usage(node: Node) -> None:
     node.publish(report(workload(cgroup="", engine=None)))
 
-    assert "converged      -     -     -    -     -  -        -" in node.ebbtide("status").out
+    assert "converged      -    -     -     -   190M  -" in node.ebbtide("status").out
 
 
 def test_the_agent_is_shown_with_what_its_parts_say(node: Node) -> None:

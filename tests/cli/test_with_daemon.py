@@ -1,5 +1,6 @@
 """The verbs against the real daemon, on a kernel of plain files: a change is seen in the files it writes."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from reconciler import children, released, safety
 from sysfs import process
 from sysfs.tree import Tree
+from tests.cli import kernel_tree
 from tests.cli.conftest import Machine
 from tests.cli.node import conforms, until
 
@@ -92,3 +94,27 @@ def test_a_second_daemon_is_refused(machine: Machine, daemon: children.Child, tm
 
     assert second.end() == 1
     assert f"process {daemon.pid} already manages" in second.last_words()
+
+
+def test_an_unmanaged_workload_shows_what_would_be_saved(machine: Machine, daemon: children.Child) -> None:
+    kernel_tree.write(machine.root / "proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/s partition 1048576 0 -2\n")
+    kernel_tree.write(kernel_tree.cgroup(machine.root, "/shop/web") / "memory.stat", f"inactive_anon {5 << 20}\n")
+    record = {"id": "web-1", "cgroup": "/shop/web"}
+    kernel_tree.write(machine.node.state / "workloads.d" / "web-1.json", json.dumps(record))
+    until(lambda: "5M by swapout: 10m" in machine.ebbtide("status").out, "nobody says what would be saved")
+
+    document = machine.ebbtide("status", "-o", "json").document
+    conforms("status", document)
+    assert document["outlook"]["workloads"] == 1
+    assert {each["source"] for each in document["outlook"]["classes"]} == {"memory.stat"}
+
+
+def test_history_figures_and_the_page_about_the_node(machine: Machine, daemon: children.Child) -> None:
+    history = machine.ebbtide("heatmap", "db-1", "-o", "json").document
+    conforms("heatmap", history)
+    assert history["sizes"]["fine"]["usage_bytes"] == [314572800]
+    assert history["map"] == {}
+    conforms("stats", machine.ebbtide("stats", "-o", "json").document)
+    assert machine.ebbtide("stats", "db-1").code == 4
+    conforms("top", machine.ebbtide("top", "-o", "json").document)
+    assert "<td class=text>roomy</td>" in machine.ebbtide("report").out

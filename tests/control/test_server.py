@@ -21,7 +21,18 @@ class Daemon:
     reasons: list[str] = field(default_factory=list)
 
     def answers(self) -> Answers:
-        return Answers(status=self.status, accessed=self.accessed, wake=self.reasons.append)
+        return Answers(
+            status=self.status,
+            accessed=self.accessed,
+            wake=self.reasons.append,
+            heatmap=self.asked,
+            stats=self.asked,
+        )
+
+    def asked(self, workload: str) -> dict[str, Any]:
+        if workload not in {"", "known"}:
+            raise LookupError(f"nothing is known of {workload} yet")
+        return {"of": workload}
 
     def status(self) -> dict[str, Any]:
         return {"state": "running", "workloads": []}
@@ -63,6 +74,14 @@ def test_wake_tells_the_reason(pair: Pair) -> None:
 
 def test_accessed_passes_workload_and_limits(pair: Pair) -> None:
     assert pair.client.accessed("known", [0, 1.5]) == {"workload": "known", "limits": [0.0, 1.5]}
+
+
+@pytest.mark.parametrize("workload", ["", "known"])
+def test_pictures_and_figures_of_a_workload_or_of_all(pair: Pair, workload: str) -> None:
+    assert pair.client.heatmap(workload) == pair.client.stats(workload) == {"of": workload}
+    for ask in (pair.client.heatmap, pair.client.stats):
+        with pytest.raises(client.Unknown, match="nothing is known of other yet"):
+            ask("other")
 
 
 def test_unknown_workload_keeps_the_daemons_words(pair: Pair) -> None:

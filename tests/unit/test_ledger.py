@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from reconciler import books, ledger
 from reconciler.ledger import MOST_GONE, Account, Counted, Ledger
-from reconciler.report import AgentReport, EngineReport, ReclaimedReport, ReclaimReport, Report, WorkloadReport
+from reconciler.report import (
+    AgentReport,
+    EngineReport,
+    ReclaimedReport,
+    ReclaimReport,
+    Report,
+    SavedReport,
+    WorkloadReport,
+)
 
 MIB = 1 << 20
 
@@ -31,6 +39,26 @@ def test_what_is_away_costs_nothing_for_as_long_as_it_is_away() -> None:
     assert account.total == Counted(out_bytes=10 * MIB, back_bytes=4 * MIB)
     assert account.avoided_byte_seconds == 6 * MIB * 10
     assert second.classes["cold"].total == account.total
+
+
+def test_what_processes_had_away_when_they_ended_saves_nothing() -> None:
+    gone = row(paged_out_bytes=10 * MIB, away_bytes=2 * MIB)
+    first = ledger.look(Ledger(), report(gone), 1000.0, first=True)
+    second = ledger.look(first, report(gone), 1010.0)
+
+    assert second.workloads["w"].avoided_byte_seconds == 2 * MIB * 10
+
+
+def test_a_report_is_told_what_was_saved() -> None:
+    known = ledger.look(Ledger(), report(row(paged_out_bytes=10 * MIB, away_bytes=4 * MIB)), 1000.0, first=True)
+
+    told = ledger.told(known, report(row(), row("new", "other")))
+
+    assert told.workloads[0].saved == SavedReport(
+        away_bytes=4 * MIB, out_bytes=10 * MIB, since="1970-01-01T00:16:40+00:00"
+    )
+    assert told.workloads[1].saved == SavedReport()
+    assert [(each.name, each.saved.away_bytes) for each in told.classes] == [("cold", 4 * MIB)]
 
 
 def test_a_loop_that_begins_anew_adds_to_what_was() -> None:

@@ -107,7 +107,7 @@ class Running:
 
 @pytest.fixture(autouse=True)
 def _short_lists() -> Iterator[None]:
-    """Pages that a processor has freed and keeps for itself are in no block: on 6.12 it was most of what a story frees."""
+    """Pages that a processor has freed and keeps for itself are in no block: on 6.12 most of what a story frees."""
     LISTS.write_text("1000000", encoding="ascii")
     yield
     LISTS.write_text("0", encoding="ascii")

@@ -94,6 +94,7 @@ class Run:
                 "second": round(now, 1),
                 "usage_mib": round(found.usage / MIB, 1),
                 "footprint_mib": row.footprint_bytes and round(row.footprint_bytes / MIB, 1),
+                "target_percent": self.config.target_percent,
                 "memory_percent": round((total - before) / (now - last) / 1e4, 4) if known else 0.0,
                 "refaulted_mib": round(row.refaulted_bytes / MIB, 2),
                 "swap_mib": round(found.swap / MIB, 1),
@@ -198,5 +199,6 @@ def test_what_if_says_beforehand_what_would_come_back(product: Services, group: 
     assert at["saved_bytes"] < 1.1 * (IDLE + CACHE) + 16 * MIB, "the hot memory is not cold"
     assert at["refaults_per_minute"] < 0.1 * IDLE
     assert HOT < sized["request_bytes"] <= sized["limit_bytes"]
+    assert sized["evidence"]["need_p50"] < HOT + CACHE, "at a floor not all that is in use is needed"
     assert memory.pages(exerciser.pid, exerciser.ranges("idle")).swapped == 0
     assert exerciser.alive()

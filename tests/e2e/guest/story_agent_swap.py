@@ -270,8 +270,7 @@ def test_killed_while_an_area_is_emptied(worker: Worker, hold: Callable[..., Hol
     worker.stop()
 
     remover = subprocess.Popen([sys.executable, "-c", REMOVER])
-    poll.until("swapoff runs", swapoffs, seconds=120, pause=0.02)
-    time.sleep(0.5)
+    poll.until("swapoff is under way", lambda: holder.swapped() < 0.95 * holder.size, seconds=180, pause=0.01)
     remover.send_signal(signal.SIGKILL)
     remover.wait()
     poll.until("its child has ended, too", lambda: not swapoffs(), seconds=60, pause=0.1)
