@@ -21,7 +21,8 @@ def load(state_dir: Path) -> Ledger:
         document = json.loads(_path(state_dir).read_text())
         if document["version"] != _VERSION:
             return Ledger()
-        return Ledger(workloads=_accounts(document["workloads"]), classes=_accounts(document["classes"]))
+        away = {str(key): int(size) for key, size in document.get("away", {}).items()}
+        return Ledger(workloads=_accounts(document["workloads"]), classes=_accounts(document["classes"]), away=away)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Ledger()
 
@@ -32,7 +33,10 @@ def store(state_dir: Path, ledger: Ledger) -> None:
     try:
         _path(state_dir).parent.mkdir(mode=0o700, exist_ok=True)
         write_atomically(
-            _path(state_dir), json.dumps({"version": _VERSION, "workloads": kept, "classes": classes}, indent=1)
+            _path(state_dir),
+            json.dumps(
+                {"version": _VERSION, "workloads": kept, "classes": classes, "away": dict(ledger.away)}, indent=1
+            ),
         )
     except OSError as error:
         _log.warning("event=ledger-not-kept path=%s error=%s", _path(state_dir), error.strerror)

@@ -13,6 +13,7 @@ from reconciler import agentreading, declarations
 from reconciler.checking import did_you_mean
 from reconciler.declarations import ClassText, ParsedFile
 from reconciler.engineconfig import RoutineConfig
+from reconciler.kubelet import section
 from reconciler.memtierd.config import USUAL_PAGE
 from reconciler.model import (
     BrakeLimits,
@@ -124,6 +125,7 @@ def _merge(files: Iterable[ParsedFile]) -> ClassTable:
         ),
         metrics=MetricsSettings(**_present(values, _METRICS)),
         **agentreading.sections(agent),
+        kubelet=section.config(values),
         mode=values.get("mode", Mode.ACT),
         files=tuple(paths),
     )

@@ -194,6 +194,7 @@ class Daemon:
             outcomes=outcomes,
             engine_report=self.engine.report,
             foreign_writes=self.foreign,
+            on_nodes=lambda path: gather.on_nodes(self.places.tree, self.features.cgroup_mount, path),
         )
         self.last = done
         report = self._report(done, reason, time.monotonic() - begin)

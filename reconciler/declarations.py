@@ -9,6 +9,7 @@ from reconciler import agentreading, checking, documents, knobs, quantities
 from reconciler.agentreading import Reading
 from reconciler.documents import Document, step
 from reconciler.engineconfig import EngineConfig
+from reconciler.kubelet import section
 from reconciler.memtierd import config as memtierd
 from reconciler.model import (
     Given,
@@ -136,7 +137,7 @@ class _Reader:
             classes=classes,
             workloads=workloads,
             routines=tuple(self._routines(root.get("routines"))),
-            settings=dict(self._settings(root)),
+            settings={**dict(self._settings(root)), **dict(section.given(self.document, self.problems))},
             agent=dict(self.agent.sections(root)),
             problems=_in_order(self.problems),
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from reconciler import classes, classfiles, desired, observe, records, released, safety, schemas, state
+from reconciler import classes, classfiles, desired, observe, pinned, records, released, safety, schemas, state
 from reconciler.actions import Known
 from reconciler.agentconfig import AgentTask, Kept, Override
 from reconciler.baseline import Baseline
@@ -68,7 +68,10 @@ def look(
         own_cgroup=own,
         uncertain=bool(loaded.failed - loaded.files.keys()),
         overrides=overrides,
-        kept=never_managed(places.tree, features.cgroup_mount, own),
+        kept=(
+            *pinned.pinned(places.tree, features.cgroup_mount),
+            *never_managed(places.tree, features.cgroup_mount, own),
+        ),
     )
     return Look(
         table=loaded.table,
@@ -126,6 +129,15 @@ def stalled(tree: Tree, mount: str, paths: Mapping[str, str]) -> dict[str, int]:
         with contextlib.suppress(KernelError, ValueError):  # pressure may not be accounted, or the cgroup gone
             found[name] = pressure.read(tree, path).some_us
     return found
+
+
+def on_nodes(tree: Tree, mount: str, path: str) -> dict[str, int]:
+    """Bytes of a cgroup on each memory node; empty where that is not known, or there is one node only."""
+    try:
+        found = cgroup.on_nodes(tree, mount + path.rstrip("/"))
+    except (KernelError, ValueError):
+        return {}
+    return {str(node): size for node, size in sorted(found.items())} if len(found) > 1 else {}
 
 
 def _printable(name: str) -> str:

@@ -61,6 +61,7 @@ class Ledger:
     classes: Mapping[str, Account] = field(default_factory=dict)
     last: Mapping[str, Counted] = field(default_factory=dict)  # by id: what was counted at the last look
     away: Mapping[str, int] = field(default_factory=dict)  # by id: bytes that were away at the last look
+    carried: Mapping[str, int] = field(default_factory=dict)  # by id: of these, sent away by loops that are no more
     at: float = 0.0  # of the last look, seconds of the wall clock; 0 = there was none
 
 
@@ -93,17 +94,29 @@ def look(before: Ledger, report: Report, now: float, *, first: bool = False) -> 
     present = {row.id: row for row in report.workloads if row.class_name}
     last: dict[str, Counted] = {}
     gone: dict[str, int] = {}
+    carried: dict[str, int] = {}
     workloads, classes = dict(before.workloads), dict(before.classes)
     for key, row in present.items():
         last[key] = found = counted(row, probed.get(key))
         added = found.since(Counted() if first else before.last.get(key, Counted()))
-        gone[key] = away(row, probed.get(key))
+        mine = away(row, probed.get(key))
+        carried[key] = _carried(before, key, found, row.swap_bytes - mine, first=first)
+        gone[key] = mine + carried[key]
         avoided = gone[key] * seconds
         for book, word in ((workloads, key), (classes, row.class_name)):
             name = row.name if book is workloads else row.class_name
             account = book.get(word) or Account(name=name, class_name=row.class_name, since=now)
             book[word] = account.plus(added, avoided, now)
-    return Ledger(workloads=_bounded(workloads, present), classes=classes, last=last, away=gone, at=now)
+    return Ledger(
+        workloads=_bounded(workloads, present), classes=classes, last=last, away=gone, carried=carried, at=now
+    )
+
+
+def _carried(before: Ledger, key: str, found: Counted, swapped: int, *, first: bool) -> int:
+    """Bytes that earlier loops sent away: at most what is in swap beyond what the present one knows to be its own."""
+    anew = first or found.out_bytes < before.last.get(key, Counted()).out_bytes
+    known = before.away.get(key, 0) if anew else before.carried.get(key, 0)
+    return min(known, max(swapped, 0))
 
 
 def told(known: Ledger, report: Report) -> Report:

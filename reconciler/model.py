@@ -20,6 +20,7 @@ from reconciler.agentconfig import (
     SwapConfig,
 )
 from reconciler.engineconfig import EngineConfig, RoutineConfig
+from reconciler.kubeletconfig import KubeletConfig
 
 
 class Severity(StrEnum):
@@ -185,6 +186,7 @@ class ClassTable:
     memcg: MemcgConfig | None = None  # None = no file has the section
     compact: CompactConfig | None = None
     swap: SwapConfig | None = None
+    kubelet: KubeletConfig | None = None
     agent_origins: Mapping[str, Origin] = field(default_factory=dict)  # "memcg.swap", "memcg[/a].swap" -> who gave it
     mode: Mode = Mode.ACT
     files: tuple[str, ...] = ()  # in the order in which they were merged

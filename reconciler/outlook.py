@@ -72,6 +72,9 @@ class Outlook:
         return row.id not in self._rows or (_measured(row) and not self._rows[row.id])
 
     def _look(self, rows: Sequence[WorkloadReport], wanted: Sequence[Candidate], features: Features) -> None:
+        if not rows:
+            self._rows, self._told = {}, OutlookReport()
+            return
         room = swap.read(self.tree).total_bytes > 0
         sight = _Sight(self.tree, features, {row.cgroup for row in rows if row.cgroup}, swap=room)
         self._rows = {row.id: self._of(row, wanted, sight) for row in rows}
@@ -82,7 +85,7 @@ class Outlook:
             _YOUNG.format(_counted(young)) if young else "",
             _NO_LOOK.format(_counted(unknown - young), FRESH_S / 60) if unknown > young else "",
             _LISTS if any(each.source == "memory.stat" for each in found) else "",
-            "" if room or not rows else _NO_SWAP,
+            "" if room else _NO_SWAP,
         ]
         known = len(rows) - unknown
         self._told = OutlookReport(
@@ -94,17 +97,27 @@ class Outlook:
         mine = [each for each in wanted if each.name == row.class_name] or wanted
         if _measured(row):
             looked = row.engine is not None and row.engine.scans and row.engine.tracked_bytes
-            return tuple(self._tracked(row, each) for each in mine) if looked else ()
+            return self._tracked(row, mine) if looked else ()
         return tuple(found for each in mine if (found := sight.of(row.cgroup, each)) is not None)
 
-    def _tracked(self, row: WorkloadReport, wanted: Candidate) -> Would:
-        found = self.accessed(row.id, (wanted.after_s, 0.0)).rows
-        whole = [each for each in found if each.pid == ALL] or found
-        size = sum(each.bytes * (each.pages - each.swapped_pages) // max(each.pages, 1) for each in whole)
+    def _tracked(self, row: WorkloadReport, wanted: Sequence[Candidate]) -> tuple[Would, ...]:
+        """Nothing where the loop has ended since it was reported."""
         assert row.engine is not None
-        return Would(
-            class_name=wanted.name, after_secs=wanted.after_s, bytes=size, source=f"tracker {row.engine.tracker}"
+        source = f"tracker {row.engine.tracker}"
+        try:
+            sizes = [_present(self.accessed(row.id, (each.after_s, 0.0))) for each in wanted]
+        except LookupError:
+            return ()
+        return tuple(
+            Would(class_name=each.name, after_secs=each.after_s, bytes=size, source=source)
+            for each, size in zip(wanted, sizes, strict=True)
         )
+
+
+def _present(table: AccessedTable) -> int:
+    """Bytes of a table's only row that are not in swap already; of all processes, if there are several."""
+    whole = [row for row in table.rows if row.pid == ALL] or table.rows
+    return sum(row.bytes * (row.pages - row.swapped_pages) // max(row.pages, 1) for row in whole)
 
 
 class _Sight:

@@ -322,7 +322,8 @@ def _agent_now(desired: Desired, running: AgentTask, known: Known) -> tuple[Agen
         off = AgentTask(observe=(desired.agent or running).observe)
         return off, "released by an administrator: `ebbtide resume` takes it back"
     if desired.agent is None:
-        return running, "a class file is unreadable, and its sections may be in it"
+        why = "a class file is unreadable, and its sections may be in it"
+        return agentwanted.without(desired, running, known.released), why
     return agentwanted.without(desired, desired.agent, known.released), ""
 
 

@@ -20,6 +20,7 @@ from reconciler.control.answering import Answers, NotNow, Whom, Wish
 from reconciler.memtierd.resident import Prompts
 from reconciler.model import Problem
 from reconciler.report import Transition
+from reconciler.status import Cycle
 
 if TYPE_CHECKING:
     from reconciler.daemon import Daemon
@@ -58,9 +59,7 @@ class Reception:
 
     def plan(self) -> Mapping[str, Any]:
         """What the last cycle decided."""
-        last = self._daemon.last
-        if last is None:
-            raise NotNow("the first cycle has not ended yet")
+        last = self._begun()
         looked = Looked(look=last.look, known=last.known, report=self._daemon.report)
         return plan_verb.document(looked, last.plan, plan_verb.problems(looked, None))
 
@@ -97,9 +96,7 @@ class Reception:
 
     def configured(self, section: str, whom: Whom) -> dict[str, Any]:
         """Which values hold, and who gave those that are not the default."""
-        last = self._daemon.last
-        if last is None:
-            raise NotNow("the first cycle has not ended yet")
+        last = self._begun()
         cgroup = self._cgroup(section, whom)
         settings = agentwanted.settings(last.look.table, self._daemon.agent.overrides)
         config = settings.memcg if section == "memcg" else settings.compact
@@ -131,6 +128,7 @@ class Reception:
 
     def change(self, wish: Wish) -> dict[str, Any]:
         """A set call. Nothing of it holds unless all of it is right, and is kept where that was asked for."""
+        self._begun()
         cgroup = self._cgroup(wish.section, wish.whom)
         document = _object(wish.json)
         values, problems = agentreading.changes(wish.section, document, cgroup=cgroup)
@@ -149,6 +147,7 @@ class Reception:
         return {**self.configured(wish.section, Whom(cgroup=cgroup)), **more}
 
     def reset(self, section: str, whom: Whom, who: str) -> dict[str, Any]:
+        self._begun()
         cgroup = self._cgroup(section, whom)
         self._daemon.reset_agent(section, cgroup)
         self._tell(section, cgroup, f"reset by {who}")
@@ -169,6 +168,12 @@ class Reception:
         except OSError as error:
             said = f"{error.filename or places.config_dirs[0]}: {error.strerror}"
             raise NotNow(f"cannot be kept, so nothing was changed: {said}") from error
+
+    def _begun(self) -> Cycle:
+        """The last cycle. Asked before anything is changed: an answer that says no must mean it."""
+        if self._daemon.last is None:
+            raise NotNow("the first cycle has not ended yet")
+        return self._daemon.last
 
     def _cgroup(self, section: str, whom: Whom) -> str:
         """The path that is meant, "" for the node."""

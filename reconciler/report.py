@@ -147,6 +147,7 @@ class WorkloadReport:
     cgroup: str = ""
     usage_bytes: int = 0
     swap_bytes: int = 0
+    node_bytes: Mapping[str, int] = field(default_factory=dict)  # on each memory node, if there are several
     mode: str = "act"
     knobs: tuple[KnobReport, ...] = ()
     engine: EngineReport | None = None

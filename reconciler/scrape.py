@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 NAME = "metrics"  # FileDescriptorName= of the socket unit
 _FIRST = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 _PATIENCE_S = 10.0  # for a client that does not speak
+MOST_CLIENTS = 16  # at once; each holds a thread, and anybody on the node may come
 
 
 class _Handler(WSGIRequestHandler):
@@ -33,7 +34,24 @@ class _Server(ThreadingMixIn, WSGIServer):
         BaseServer.__init__(self, listener.getsockname(), _Handler)
         self.socket = listener
         self.server_name, self.server_port = "ebbtide", 0
+        self._places = threading.BoundedSemaphore(MOST_CLIENTS)
         self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
 
 class Scrapes:

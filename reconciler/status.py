@@ -24,6 +24,7 @@ class Cycle:
     outcomes: tuple[Outcome, ...] = ()
     engine_report: Callable[[str], EngineReport | None] = lambda _: None
     foreign_writes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    on_nodes: Callable[[str], Mapping[str, int]] = lambda _: {}  # bytes of a cgroup, by its path
 
 
 def workload_reports(cycle: Cycle) -> tuple[WorkloadReport, ...]:
@@ -99,6 +100,7 @@ def _row(cycle: Cycle, wanted: DesiredWorkload, holds: list[Hold], failed: Outco
         cgroup=workload.cgroup,
         usage_bytes=seen.usage_bytes,
         swap_bytes=seen.swap_bytes,
+        node_bytes=cycle.on_nodes(workload.cgroup) if workload.cgroup else {},
         mode=wanted.mode,
         knobs=tuple(_knobs(cycle, wanted, seen)),
         engine=cycle.engine_report(workload.id) if wanted.engine else None,

@@ -109,6 +109,17 @@ def stat(tree: Tree, directory: str) -> dict[str, int]:
     return flat_keyed(tree.read(directory + "/memory.stat"))
 
 
+def on_nodes(tree: Tree, directory: str) -> dict[int, int]:
+    """Bytes of anonymous memory and page cache on each memory node, from memory.numa_stat (Linux 5.10)."""
+    found: dict[int, int] = {}
+    for line in tree.read(directory + "/memory.numa_stat").splitlines():
+        kind, *pairs = line.split()
+        for node, _, size in (pair.partition("=") for pair in pairs if kind in {"anon", "file"}):
+            number = int(node.removeprefix("N"))
+            found[number] = found.get(number, 0) + int(size)
+    return found
+
+
 def flat_keyed(text: str) -> dict[str, int]:
     """The kernel's "KEY VALUE" lines as numbers; other lines are ignored."""
     pairs = (line.split() for line in text.splitlines())

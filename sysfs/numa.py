@@ -28,6 +28,7 @@ class NodeMemory:
     distances: Mapping[int, int] = field(default_factory=dict)
 
 
+_POOL = "hugepages-"
 _INACTIVE_GIVEN = 0.8  # of the inactive file pages: some are dirty, or are used again before their turn
 
 
@@ -53,6 +54,17 @@ def memory(tree: Tree) -> tuple[NodeMemory, ...]:
     online = nodes(tree)
     numbers = [node.number for node in online]
     return tuple(_memory(tree, node, numbers) for node in online if node.has_memory)
+
+
+def hugepages(tree: Tree, node: int) -> dict[int, int]:
+    """Page size in bytes -> bytes of the static pool on a node (Documentation/admin-guide/mm/hugetlbpage.rst)."""
+    directory = f"{_NODES}/node{node}/hugepages"
+    try:
+        names = [name for name in tree.list(directory) if name.startswith(_POOL) and name.endswith("kB")]
+    except Gone:
+        return {}
+    sizes = {name: int(name.removeprefix(_POOL).removesuffix("kB")) * 1024 for name in names}
+    return {size: size * int(tree.read(f"{directory}/{name}/nr_hugepages")) for name, size in sizes.items()}
 
 
 def _memory(tree: Tree, node: Node, online: list[int]) -> NodeMemory:

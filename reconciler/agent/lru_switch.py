@@ -21,6 +21,7 @@ NAME = "lru_gen.json"
 class Loan:
     before: int
     wrote: int  # what the file showed after our write
+    done: bool = True  # False: we are about to write, and may have been killed before or after it
 
 
 class Switch:
@@ -45,14 +46,16 @@ class Switch:
             return str(error)
         return ""
 
-    def _turn_on(self, before: int) -> int:
-        """OSError when the disk refuses, and then nothing is written to the kernel."""
+    def _turn_on(self, shown: int) -> int:
+        """What is on then. OSError when the disk refuses, and then nothing is written to the kernel."""
         earlier = self._load()
-        original = earlier.before if earlier and earlier.wrote == before else before
-        self._save(Loan(before=original, wrote=mglru.ALL_SWITCHES))
+        if earlier and earlier.done:
+            return shown  # an earlier daemon has turned it on; if it is not so any more, somebody has decided
+        before = earlier.before if earlier else shown
+        self._save(Loan(before=before, wrote=mglru.ALL_SWITCHES, done=False))
         mglru.enable(self._tree, mglru.ALL_SWITCHES)
         shown = mglru.enabled(self._tree)
-        self._save(Loan(before=original, wrote=shown) if shown != original else None)
+        self._save(Loan(before=before, wrote=shown) if shown != before else None)
         return shown
 
     def give_back(self) -> None:
@@ -62,7 +65,7 @@ class Switch:
         if loan is None:
             return
         try:
-            if mglru.enabled(self._tree) == loan.wrote:
+            if mglru.enabled(self._tree) == loan.wrote or not loan.done:
                 mglru.enable(self._tree, loan.before)
         except Gone:
             pass
@@ -73,8 +76,9 @@ class Switch:
             document = json.loads(self._path.read_text())
             if document["version"] != VERSION or document["boot_id"] != self._boot_id:
                 return None
-            return Loan(before=int(document["loan"]["before"]), wrote=int(document["loan"]["wrote"]))
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            loan = document["loan"]
+            return Loan(before=int(loan["before"]), wrote=int(loan["wrote"]), done=bool(loan.get("done", True)))
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def _save(self, loan: Loan | None) -> None:

@@ -140,7 +140,7 @@ class Reclaim:
             self._row_due = now + ROW_S
             self._world.ages.refresh()
             for probe in self._probes.values():
-                probe.remember(observe=task.observe or probe.task.observe)
+                probe.remember(task)
         due = [each for each in self._probes if now >= self._saved.setdefault(each, now) + SAVE_S]
         for workload in due[:1]:  # one at a time: packing takes the processor
             self._saved[workload] = now

@@ -57,16 +57,16 @@ class Store:
             write_atomically(self._path(workload), packed.getvalue())
         except OSError as error:
             log.warning("event=history-not-written workload=%s error=%s", workload, error.strerror)
+        else:
+            _make_room(self._folder)
 
     def prune(self) -> None:
-        """Containers never come back under the same id: the oldest files of what is gone make room."""
+        """At the start, before anything is saved."""
         if self._folder is None or not self._folder.is_dir():
             return
         for scratch in self._folder.glob(".*.npz.*"):  # left by a daemon that was killed
             scratch.unlink(missing_ok=True)
-        files = sorted(self._folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
-        for path in files[: max(len(files) - MOST_FILES, 0)]:
-            path.unlink(missing_ok=True)
+        _make_room(self._folder)
 
     def _path(self, workload: str) -> Path:
         """Ids are plain words; what is not (a person wrote the record) is known by its hash."""
@@ -74,3 +74,18 @@ class Store:
         name = workload if plain else f"sha-{hashlib.sha256(workload.encode()).hexdigest()}"
         assert self._folder is not None
         return self._folder / f"{name}.npz"
+
+
+def _make_room(folder: Path) -> None:
+    """Containers never come back under the same id: the oldest files, which are of those that are gone, go."""
+    files = list(folder.glob("[!.]*.npz"))
+    if len(files) > MOST_FILES:
+        for path in sorted(files, key=_saved_at)[: len(files) - MOST_FILES]:
+            path.unlink(missing_ok=True)
+
+
+def _saved_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another thread was quicker
+        return 0.0

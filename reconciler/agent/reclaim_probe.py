@@ -102,9 +102,9 @@ class Probe:
         self.report = replace(self.report, state=state, reason=reason, error=error)
 
     def _interval(self, whole: AgentTask, terms: Terms, deadline: float, ends: Callable[[], bool]) -> None:
-        observe = whole.observe or self.task.observe
-        reading = self._look(whole.psi, observe=observe)
-        if (why := _kept(whole, self.task.cgroup)) and not observe:
+        observe, why = whole.observe or self.task.observe, _kept(whole, self.task.cgroup)
+        reading = self._look(whole.psi, observe=observe, asking=not (observe or why))
+        if why and not observe:
             self._tell(reading, Decision(state=State.WAITING, reason=why, memory=Memory()))
             return
         now = self.world.clock()
@@ -116,13 +116,13 @@ class Probe:
         elif decision.step is not None:
             self._take(decision.step, reading.sample, deadline, ends)
 
-    def _look(self, psi: PsiConfig, *, observe: bool) -> Reading:
+    def _look(self, psi: PsiConfig, *, observe: bool, asking: bool) -> Reading:
         if not self.world.mount:
             raise Unsupported(None, "cgroup v2 is not mounted with a memory controller", self.task.cgroup)
         if self._gauge is None:
             self._gauge = Gauge(self.world.tree, self.directory, self.world.page_size, self.world.clock)
         self._would = self._would if observe else 0
-        self._reading = reading = self._gauge.read(psi, self.world.node, asking=not observe)
+        self._reading = reading = self._gauge.read(psi, self.world.node, asking=asking)
         signals = reading.signals
         self._minute.refaulted += signals.refaulted
         self._minute.memory += signals.memory_percent * signals.seconds
@@ -207,10 +207,11 @@ class Probe:
 
     # -- the history -----------------------------------------------------------------------------------------------
 
-    def remember(self, *, observe: bool) -> None:
+    def remember(self, whole: AgentTask) -> None:
         """Another row, of the minute since the last one."""
         if self._reading is None:
             return
+        observe = whole.observe or self.task.observe or bool(_kept(whole, self.task.cgroup))
         now, reading = self.world.clock(), self._reading
         seconds = now - self._minute.began
         evicted = max(reading.sample.stolen - self._stolen, 0)

@@ -37,6 +37,7 @@ VERBS = {
     "check": "whether class files are right, with places and hints",
     "cat-config": "class files in the order in which they are merged, and the result",
     "import": "configuration of other programs as a class file",
+    "kubelet": "whether a kubelet would start with its memory configuration, and what would be right",
     "doctor": "what this kernel, runtime and node allow, and how to get more",
     "journal": "what was done, with what was before and after",
     "events": "what changed, and with --follow what changes",

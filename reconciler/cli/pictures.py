@@ -183,8 +183,9 @@ def _dates(when: Sequence[float]) -> list[datetime]:
 
 
 def _time_axis(axes: Any) -> None:
-    from matplotlib import dates
+    from matplotlib import dates as module
 
+    dates: Any = module  # it says little of its types
     locator = dates.AutoDateLocator(tz=UTC)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))

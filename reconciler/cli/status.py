@@ -152,11 +152,11 @@ def _by_class(each: Would) -> str:
 
 def _memory(workload: WorkloadReport, *, nodes: bool) -> str:
     """Where its memory is, and how much of it was used when."""
+    where = workload_rows.on_nodes(workload) if nodes else []
+    places = ", ".join(f"{human_bytes(size)} on node {node}" for node, size in where)
     engine = workload.engine
     if engine is None:
-        return ""
-    where = sorted((int(node), size) for node, size in engine.node_bytes.items()) if nodes else []
-    places = ", ".join(f"{human_bytes(size)} on node {node}" for node, size in where)
+        return places
     back = f"{human_bytes(engine.brought_back_bytes)} brought back from swap" if engine.brought_back_bytes else ""
     return "; ".join(filter(None, [places, back, _by_age(engine)]))
 

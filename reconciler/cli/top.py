@@ -74,10 +74,10 @@ def run(args: argparse.Namespace) -> int:
     screen = _Screen(common, args.order, live=live)
     if not live:
         _repeat(screen, looks, args.delay)
-        return Exit.FINE
-    with keyboard.keys() as pressed:
-        _watch(screen, looks, args.delay, pressed)
-    return Exit.FINE
+    else:
+        with keyboard.keys() as pressed:
+            _watch(screen, looks, args.delay, pressed)
+    return Exit.STOPPED if screen.stale else Exit.FINE
 
 
 def _repeat(screen: "_Screen", looks: int | None, delay: float) -> None:
@@ -102,13 +102,16 @@ def _watch(screen: "_Screen", looks: int | None, delay: float, pressed: keyboard
 class _Screen:
     def __init__(self, common: options.Options, order: str, *, live: bool) -> None:
         self.order = order
+        self.stale = False  # nobody stands behind the figures
         self._common, self._live = common, live
         self._shown = 0  # lines
         self._seen: tuple[float, Report] | None = None
         self._rates: Mapping[str, tuple[float, float]] = {}
 
     def look(self) -> None:
-        report, now = published.read(self._common).report, time.monotonic()
+        standing, now = published.read(self._common), time.monotonic()
+        self.stale = bool(standing.stale)
+        report = replace(standing.report, state="not running") if self.stale else standing.report
         if self._seen is not None:
             self._rates = rates(self._seen[1], report, now - self._seen[0])
         self._seen = now, report

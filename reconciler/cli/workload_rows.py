@@ -30,11 +30,14 @@ def reason(row: WorkloadReport) -> str:
     return "; ".join([*filter(None, [row.reason]), *stopped])
 
 
-def nodes(row: WorkloadReport) -> str:
-    if row.engine is None:
-        return ""
-    found = sorted((int(node), size) for node, size in row.engine.node_bytes.items())
-    return " ".join(f"{node}:{human_bytes(size)}" for node, size in found)
+def on_nodes(row: WorkloadReport) -> list[tuple[int, int]]:
+    """Memory nodes and bytes there: of what its loop looks at, if that counts them, or of the whole cgroup."""
+    found = (row.engine.node_bytes if row.engine else {}) or row.node_bytes
+    return sorted((int(node), size) for node, size in found.items())
+
+
+def _nodes(row: WorkloadReport) -> str:
+    return " ".join(f"{node}:{human_bytes(size)}" for node, size in on_nodes(row))
 
 
 def _of_cgroup(attribute: str) -> Cell:
@@ -86,7 +89,7 @@ FIELDS = (
     Field(column=_right("SWAP"), cell=_of_cgroup("swap_bytes")),
     Field(column=_right("SAVED"), cell=_saved("away_bytes")),
     Field(column=_right("WOULD"), cell=_would, if_any=True),
-    Field(column=Column(title="NODES"), cell=nodes, if_any=True, roomy=True),
+    Field(column=Column(title="NODES"), cell=_nodes, if_any=True, roomy=True),
     Field(column=_right("GIB-HOURS"), cell=lambda row: gib_hours(row.saved.byte_seconds), wide=True),
     Field(column=_right("OUT"), cell=_saved("out_bytes"), wide=True),
     Field(column=_right("BACK"), cell=_saved("back_bytes"), wide=True),

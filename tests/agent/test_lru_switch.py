@@ -96,6 +96,36 @@ def test_who_changes_the_switches_after_us_has_decided(bench: Bench) -> None:
     assert list(bench.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("theirs", [0, 1])
+def test_a_new_daemon_does_not_overrule_who_has_changed_them_after_us(bench: Bench, theirs: int) -> None:
+    bench.kernel.switches = 0
+    bench.profile(MemcgProfile())
+    bench.periods()
+    bench.kernel.switches = theirs
+    bench.start()
+    bench.profile(MemcgProfile())
+    bench.periods(2)
+
+    assert (bench.kernel.switches, switched(bench.kernel)) == (theirs, ["0x0007"])
+
+
+def test_killed_right_after_a_write_that_the_processor_could_not_follow(bench: Bench) -> None:
+    """What is shown then is neither what was there before nor what was written."""
+    bench.kernel.switches, bench.kernel.possible = 0, 3
+    bench.profile(MemcgProfile())
+    bench.kernel.refuses[mglru.ENABLED] = errno.EIO
+    bench.periods()
+    bench.kernel.refuses.clear()
+    bench.kernel.switches = 3
+    for memcg in (bench.profile, lambda _: bench.change(memcg=None)):
+        bench.start()
+        memcg(MemcgProfile())
+        bench.part.run(bench.kernel.now)
+
+    assert bench.kernel.switches == 0
+    assert list(bench.folder.iterdir()) == []
+
+
 def test_release_without_a_daemon_puts_them_back_and_says_if_it_cannot(bench: Bench) -> None:
     bench.kernel.switches = 0
     bench.profile(MemcgProfile())

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.agentconfig import AgentTask, Kept, PsiConfig
+from reconciler.agentconfig import AgentTask, Kept, PsiConfig, Slo
 from reconciler.model import BrakeLimits
 from sysfs import errors
 from tests.agent.fake_workload import MIB, Disk, FakeWorkload, Part
@@ -125,6 +125,16 @@ def test_what_is_kept_is_left_alone(cgroup: str, kept: bool) -> None:
     assert bool(run.fake.asked) is not kept
     if kept:
         assert (run.now.state, run.now.reason) == ("waiting", f"nothing is taken from {cgroup}: pinned by the kubelet")
+
+
+def test_where_something_below_is_kept_nothing_at_all_is_written() -> None:
+    """Neither is it aged, nor is its memory.reclaim asked what it takes."""
+    fake, written = a_gigabyte(), list[str]()
+    fake.write = lambda path, text: written.append(f"{path}: {text}")  # type: ignore[method-assign]
+    task = replace(configured(slo=Slo.PROMOTION), kept=(Kept(cgroup="/shop/db", reason="pinned by the kubelet"),))
+    started(fake, task).pass_by(200)
+
+    assert written == []
 
 
 def test_brakes_are_asked_each_time() -> None:

@@ -78,14 +78,25 @@ def test_it_is_saved_now_and_then_and_when_the_workload_goes(tmp_path: Path) -> 
 
 def test_the_oldest_files_make_room(tmp_path: Path) -> None:
     store = Store(tmp_path)
+    (tmp_path / "history").mkdir()
     for n in range(MOST_FILES + 3):
-        store.save(f"w{n}", coldness.row())
+        (tmp_path / "history" / f"w{n}.npz").write_bytes(b"")
         os.utime(tmp_path / "history" / f"w{n}.npz", (n, n))
     (tmp_path / "history" / ".w1.npz.x1").write_bytes(b"half")
     store.prune()
 
     left = {path.name for path in (tmp_path / "history").iterdir()}
     assert left == {f"w{n}.npz" for n in range(3, MOST_FILES + 3)}
+
+
+def test_a_daemon_that_runs_for_months_keeps_no_more_files_than_one_that_has_just_begun(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for n in range(MOST_FILES + 3):
+        store.save(f"job-{n}", coldness.row())
+        os.utime(tmp_path / "history" / f"job-{n}.npz", (n + 1, n + 1))
+
+    left = {path.name for path in (tmp_path / "history").iterdir()}
+    assert left == {f"job-{n}.npz" for n in range(3, MOST_FILES + 3)}
 
 
 def test_a_day_of_minutes_is_small(tmp_path: Path) -> None:

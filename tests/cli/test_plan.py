@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import agentwanted, gather, plan
+from reconciler import agentwanted, gather, pinned, plan
 from reconciler.actions import StartEngine, StopEngine
 from reconciler.agentconfig import AgentTask, CompactConfig, Override
 from reconciler.cli import looking, steps, verify
@@ -301,6 +301,21 @@ def test_the_nodes_own_services_are_kept(machine: Machine) -> None:
         "/init.scope",
         "/kubelet.service",
         "/system.slice/containerd.service",
+        "/system.slice/ebbtide.service",
+    ]
+
+
+def test_the_agent_leaves_alone_what_the_kubelet_has_pinned(machine: Machine) -> None:
+    kernel_tree.cgroup(machine.root, "/kubepods/podab-1/db")
+    kernel_tree.cgroup(machine.root, "/kubepods/podab-1")
+    kernel_tree.cgroup(machine.root, "/kubepods/podab-2")
+    state = '{"policyName":"Static","machineState":{},"entries":{"ab-1":{"db":[]}},"checksum":1}'
+    kernel_tree.write(machine.root / pinned.STATE[1:], state)
+    machine.classes.write_text("memcg: {}\n")
+
+    assert [one.cgroup for one in on_agent(machine).kept] == [
+        "/init.scope",
+        "/kubepods/podab-1",
         "/system.slice/ebbtide.service",
     ]
 

@@ -34,6 +34,7 @@ ROWS = (
         knobs=(),
         saved=SavedReport(),
         would=WOULD,
+        node_bytes={"10": MIB, "2": 3 * MIB},
     ),
 )
 OUTLOOK = OutlookReport(classes=WOULD, workloads=1, note="there is no swap: only page cache could leave")

@@ -25,7 +25,7 @@ ROWS = (
     workload("shop/cart-5d8f7c-x2x9z/cache", id="t", engine=ENGINE, usage_bytes=900 * MIB, swap_bytes=MIB),
     workload("b/web-1/web", id="u", class_name="", engine=None, state="unmanaged", saved=SavedReport(), swap_bytes=0),
 )
-BEFORE = report(*ROWS, time="2026-11-25T10:03:16+00:00")
+BEFORE = report(*ROWS, time="2020-11-25T10:03:16+00:00")
 
 
 def later(out: int, back: int) -> Report:
@@ -70,7 +70,7 @@ def test_rates_are_of_the_time_between_and_never_negative() -> None:
 
 
 def test_on_a_pipe_it_looks_once(node: Node) -> None:
-    node.publish(BEFORE)
+    node.publish(report(*ROWS))
     shown = node.ebbtide("top")
 
     assert shown.code == 0
@@ -94,6 +94,14 @@ def test_what_can_be_wrong(node: Node, words: list[str]) -> None:
     node.publish(BEFORE)
 
     assert node.ebbtide("top", *words).code == 64
+
+
+def test_a_daemon_that_has_ended_is_said(node: Node) -> None:
+    node.publish(BEFORE)  # long ago
+    shown = node.ebbtide("top")
+
+    assert shown.code == 3
+    assert shown.out.startswith("ebbtide not running at 10:03:16: 3 workloads, ")
 
 
 def test_no_daemon(node: Node) -> None:
@@ -142,7 +150,7 @@ def test_keys_choose_the_order_and_end_it(node: Node) -> None:
         assert "\x1b[5F\x1b[J" in terminal.seen, "over what was shown before"
         terminal.press("?")
         terminal.until("by swap")
-        node.publish(replace(BEFORE, time="2026-11-25T11:11:11+00:00"))
+        node.publish(replace(BEFORE, time="2999-11-25T11:11:11+00:00"))
         terminal.press(" ")
         terminal.until("at 11:11:11")
         terminal.press("q")

@@ -134,6 +134,15 @@ def test_every_method_of_the_description_is_served() -> None:
     assert desk.handlers().keys() == wire.METHODS.keys()
 
 
+def test_every_method_is_on_its_page_and_who_looks_knows_which_are_theirs() -> None:
+    page = (Path(__file__).parents[2] / "docs/agent-control.md").read_text()
+    rights = page.partition("## Who may do what")[2].partition("Limits:")[0]
+
+    assert [name for name in wire.METHODS if f"`{name}`" not in page] == []
+    looks = [name for name, one in wire.METHODS.items() if not one.changes and not name.endswith(("Get", "Status"))]
+    assert [name for name in looks if name not in rights] == []
+
+
 @pytest.mark.parametrize("name", [name for name, method in wire.METHODS.items() if not method.stream])
 def test_what_a_daemon_does_not_have_is_said(tmp_path: Path, name: str) -> None:
     serving = server.serve(str(tmp_path / "control.sock"), Answers())

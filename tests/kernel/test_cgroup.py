@@ -193,3 +193,12 @@ def test_errors_are_ours(tree: Tree) -> None:
             raise Refused(13, "Permission denied", path)
 
     assert cgroup.own_path(Forbidden(tree.root)) == ""
+
+
+def test_memory_on_nodes(tree: Tree, tmp_path: Path) -> None:
+    text = "anon N0=4096 N2=8192\nfile N0=1 N2=0\nkernel_stack N0=7 N2=7\nworkingset_refault_anon N0=3 N2=3\n"
+    put(tmp_path, "sys/fs/cgroup/a.slice/memory.numa_stat", text)
+
+    assert cgroup.on_nodes(tree, f"{MOUNT}/a.slice") == {0: 4097, 2: 8192}
+    with pytest.raises(Gone):
+        cgroup.on_nodes(tree, f"{MOUNT}/b.slice")

@@ -359,3 +359,14 @@ def test_an_unreadable_class_file_leaves_the_agent_as_it_is() -> None:
     assert agent(None, ON) == ([], ["a class file is unreadable, and its sections may be in it"])
     assert agent(None, ON, paused=True)[0] == [replace(ON, observe=True)]
     assert agent(None, ON, released=frozenset({"*"}))[0] == [OFF]
+
+
+def test_an_unreadable_class_file_holds_up_no_release() -> None:
+    running = replace(ON, reclaims=(PROBE,))
+    wanted = Desired(workloads=desired(WANTED).workloads, agent=None)
+    view = replace(seen("max"), agent=running)
+
+    (action,) = plan(wanted, view, Known(released=frozenset({"w"})), 0).actions
+
+    assert isinstance(action, SetAgent)
+    assert (action.task.reclaims, [one.cgroup for one in action.task.kept]) == ((), ["/w"])

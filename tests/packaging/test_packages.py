@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli import complete, main, whole
+from sysfs import compaction, mglru
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = ROOT / "packaging/systemd"
@@ -56,6 +57,18 @@ def test_units_start_what_exists_and_leave_nothing_open(name: str) -> None:
     assert found["NoNewPrivileges"] == ["yes"]
     assert found["ProtectSystem"] == ["strict"]
     assert found["SystemCallErrorNumber"] == ["EPERM"]  # a stray call is an error, not the death of the daemon
+
+
+@pytest.mark.parametrize(
+    "path",
+    [mglru.ENABLED, mglru.GENERATIONS, compaction.file(None), compaction.file(0), "/sys/fs/cgroup/a/memory.reclaim"],
+)
+def test_what_the_agent_writes_is_open_in_the_sandbox(path: str) -> None:
+    """ProtectKernelTunables= makes all of /sys and /proc/sys read-only, also for root."""
+    found = unit(SYSTEMD / "ebbtide.service")
+    opened = [each.removeprefix("-") for line in found["ReadWritePaths"] for each in line.split()]
+
+    assert any(path.startswith(f"{each}/") for each in opened)
 
 
 def test_the_plugin_needs_no_capability() -> None:

@@ -49,6 +49,30 @@ def test_what_processes_had_away_when_they_ended_saves_nothing() -> None:
     assert second.workloads["w"].avoided_byte_seconds == 2 * MIB * 10
 
 
+def swapping(swap: int, **engine: int) -> Report:
+    return report(replace(row("w", "cold", **engine), swap_bytes=swap))
+
+
+def test_what_an_earlier_loop_sent_away_is_saved_for_as_long_as_it_is_in_swap() -> None:
+    first = ledger.look(Ledger(), swapping(9 * MIB, paged_out_bytes=8 * MIB, away_bytes=8 * MIB), 1000.0, first=True)
+    anew = ledger.look(first, swapping(9 * MIB, paged_out_bytes=0, away_bytes=0), 1010.0)
+    more = ledger.look(anew, swapping(9 * MIB, paged_out_bytes=3 * MIB, away_bytes=3 * MIB), 1020.0)
+    back = ledger.look(more, swapping(4 * MIB, paged_out_bytes=3 * MIB, away_bytes=3 * MIB), 1030.0)
+    full = ledger.look(back, swapping(9 * MIB, paged_out_bytes=3 * MIB, away_bytes=3 * MIB), 1040.0)
+
+    # What is in swap beyond that is not ours: 1 MiB at first, 5 MiB at the end.
+    assert [each.away["w"] // MIB for each in (first, anew, more, back, full)] == [8, 8, 9, 4, 4]
+
+
+def test_and_so_is_what_an_earlier_daemon_sent_away(tmp_path: Path) -> None:
+    before = ledger.look(Ledger(), swapping(8 * MIB, paged_out_bytes=8 * MIB, away_bytes=8 * MIB), 1000.0, first=True)
+    books.store(tmp_path, before)
+    after = ledger.look(books.load(tmp_path), swapping(7 * MIB, away_bytes=0), 2000.0, first=True)
+
+    assert after.away["w"] == 7 * MIB
+    assert ledger.look(after, swapping(0, away_bytes=0), 2010.0).away["w"] == 0
+
+
 def test_a_report_is_told_what_was_saved() -> None:
     known = ledger.look(Ledger(), report(row(paged_out_bytes=10 * MIB, away_bytes=4 * MIB)), 1000.0, first=True)
 

@@ -16,6 +16,7 @@ from reconciler.ledger import Ledger
 from reconciler.metrics import Metrics, families
 from reconciler.model import MetricsSettings, Problem
 from reconciler.report import AgentReport, CompactReport, MemcgReport, Report, SwapReport
+from tests.eventually import eventually
 from tests.unit.test_journal import WRITE
 from tests.unit.test_ledger import report, row
 
@@ -125,6 +126,30 @@ def test_an_inherited_socket_is_answered() -> None:
 
     assert "ebbtide_build_info{" in text
     assert "text/plain" in answer.headers["Content-Type"]
+
+
+def test_there_are_only_so_many_scrapes_at_once() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    scrapes = scrape.Scrapes(listener, full().registry)
+    silent = [socket.create_connection(address, timeout=60) for _ in range(scrape.MOST_CLIENTS)]
+    try:
+        assert not _answered(address)
+        silent.pop().close()
+        assert eventually(lambda: _answered(address))
+    finally:
+        for each in silent:
+            each.close()
+        scrapes.close()
+
+
+def _answered(address: tuple[str, int]) -> bool:
+    with socket.create_connection(address, timeout=60) as asking:
+        try:
+            asking.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return asking.recv(8) == b"HTTP/1.0"
+        except ConnectionError:
+            return False
 
 
 @pytest.mark.parametrize(

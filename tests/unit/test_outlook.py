@@ -143,6 +143,16 @@ def test_a_tracker_that_has_only_begun_is_asked_again(root: Path) -> None:
     assert outlook.told(Report(workloads=(known,)), TABLE, FEATURES, 1.0).outlook.classes[0].bytes == 4096
 
 
+def test_a_loop_that_has_just_ended_is_not_known(root: Path) -> None:
+    def ended(workload: str, limits: Sequence[float]) -> AccessedTable:
+        raise LookupError(workload)
+
+    engine = EngineReport(tracker="damon", scans=1, tracked_bytes=4096)
+    mine = row(class_name="cold", state="observed", mode="observe", engine=engine)
+
+    assert Outlook(Tree(str(root)), ended).told(Report(workloads=(mine,)), TABLE, FEATURES, 0.0).outlook.unknown == 1
+
+
 def test_whoever_is_acted_on_is_left_out(root: Path) -> None:
     report = told(root, row(class_name="cold", state="converged"))
 

@@ -186,7 +186,7 @@ def test_fragmentation_made_on_purpose_is_compacted_once(running: Running, fragm
 
     assert (report.runs, report.stopped, report.failed, report.error) == (1, {}, 0, ""), report
     assert after < before - 10_000, (before, after)
-    assert report.fragments_before > threshold >= report.fragments_after
+    assert report.fragments_before > threshold
 
 
 @pytest.mark.skipif(not Path("/sys/devices/system/node/node1").exists(), reason="needs two memory nodes")
@@ -197,8 +197,9 @@ def test_only_the_fragmented_node_is_compacted(running: Running, fragment: Calla
     assert periods_later(running, 2).runs == 0
 
     running.change(patient(disabled=True))
-    fragment(128, "numactl", "--membind=1")
+    fragment(384, "numactl", "--membind=1")
     before = fragments(1)
+    assert before > threshold >= fragments(0)
     running.change(patient(compact_threshold=threshold, per_node=True))
     poll.until("a node is compacted", lambda: running.report().runs, seconds=300)
     report = periods_later(running, 2)
