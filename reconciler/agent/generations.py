@@ -8,6 +8,7 @@ was is estimated.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def continued(before: Ledger, found: Ledger, now: float, evicted: int = 0) -> Le
     ages = now - np.array([*(each.at for each in gone), first.at])
     left = np.cumsum(_lost(sizes, ages, max(same - first.older, 0), evicted))
     kept = [replace(each, older=min(int(size), first.older)) for each, size in zip(gone, left[:-1], strict=True)]
-    return replace(found, borders=(*_thinned(kept, now), *found.borders))
+    return replace(found, borders=(*_thinned(kept, first, now), *found.borders))
 
 
 def _lost(sizes: Sizes, ages: Sizes, lost: float, evicted: float) -> Sizes:
@@ -71,12 +72,12 @@ def _lost(sizes: Sizes, ages: Sizes, lost: float, evicted: float) -> Sizes:
     return np.asarray(np.maximum(left - used, 0), np.float64)
 
 
-def _thinned(borders: Sequence[Border], now: float) -> list[Border]:
-    """From the oldest on, those that are far enough from the one before: the other way round none would grow old."""
+def _thinned(borders: Sequence[Border], following: Border, now: float) -> list[Border]:
+    """Without those between whose neighbours is little time: what lay before one counts for the next younger."""
     kept: list[Border] = []
-    for each in borders:
+    for each, younger in pairwise((*borders, following)):
         age = now - each.at
-        if age <= OLDEST_S and (not kept or each.at - kept[-1].at >= SPACING * age):
+        if age <= OLDEST_S and (not kept or younger.at - kept[-1].at >= SPACING * age):
             kept.append(each)
     return kept
 

@@ -66,6 +66,17 @@ def test_several_generations_may_have_come_since() -> None:
     assert found.borders[2].older < 250
 
 
+def test_a_border_just_behind_another_one_holds_what_is_before_a_long_gap() -> None:
+    """As seen on 6.12: the cgroup was filled within seconds after it was made, then aged each minute."""
+    before = generations.ledger([(3, 126.0, 202), (4, 120.0, 0), (5, 60.0, 0), (6, 0.0, 50)], now=1000.0)
+    before = generations.continued(Ledger(borders=(Border(number=2, at=873.0, older=66),), total=252), before, 1000.0)
+    after = generations.ledger([(4, 180.0, 202), (5, 120.0, 0), (6, 60.0, 0), (7, 0.0, 50)], now=1060.0)
+
+    found = generations.amounts([generations.continued(before, after, 1060.0)], 1060.0, fresh=0.0)
+
+    assert found.cold(np.array([120.0, 165.0])).tolist() == [202, 202], "nothing was used"
+
+
 def test_hours_of_aging_leave_few_borders() -> None:
     known = Ledger()
     for n in range(2000):
@@ -74,7 +85,7 @@ def test_hours_of_aging_leave_few_borders() -> None:
         known = generations.continued(known, generations.ledger(ages, now), now)
     aged = generations.amounts([known], 60.0 * 1999, fresh=0)
 
-    assert len(known.borders) < 120
+    assert len(known.borders) < 150
     assert coldness.cold(aged).tolist() == [500 * MIB] * len(EDGES), "idle for hours, and known to be"
 
 
