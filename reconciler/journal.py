@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,11 @@ class Journal:
     def _append(self, data: bytes) -> None:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         path = self._folder / "actions.jsonl"
+        with suppress(FileNotFoundError):
+            if path.lstat().st_size + len(data) > self._most:
+                os.replace(path, self._folder / "actions.1.jsonl")
         descriptor = open_to_append(str(path))
         try:
-            if os.fstat(descriptor).st_size + len(data) > self._most:
-                os.replace(path, self._folder / "actions.1.jsonl")
-                os.close(descriptor)
-                descriptor = open_to_append(str(path))
             os.write(descriptor, data)
         finally:
             os.close(descriptor)

@@ -1,7 +1,6 @@
 """What a kubelet reads when it starts, read for it: configuration files, drop-ins, its command line, the machine."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,6 @@ ROOT_DIR = "/var/lib/kubelet"
 _UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 MEMORY_STATE, CPU_STATE = "memory_manager_state", "cpu_manager_state"
 _STATE_FILES = (MEMORY_STATE, CPU_STATE)
-_UID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _MOST_BYTES = 4 << 20
 
 
